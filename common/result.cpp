@@ -41,7 +41,8 @@ constexpr std::array kCodeNames{
 // The table is indexed by the code, so a code without a name does not compile.
 constexpr bool table_is_complete() {
   for (std::size_t i = 0; i < kCodeNames.size(); ++i) {
-    if (static_cast<std::size_t>(kCodeNames[i].code) != i) return false;
+    if (static_cast<std::size_t>(kCodeNames[i].code) != i)
+      return false;
   }
   return kCodeNames.size() == static_cast<std::size_t>(ErrorCode::Internal) + 1;
 }
@@ -55,7 +56,8 @@ std::string_view to_string(ErrorCode code) {
 
 ErrorCode error_code_from_string(std::string_view name) {
   for (const CodeName& entry : kCodeNames) {
-    if (entry.name == name) return entry.code;
+    if (entry.name == name)
+      return entry.code;
   }
   return ErrorCode::Internal;
 }

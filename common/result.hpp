@@ -6,13 +6,14 @@
 // exactly once at each edge: to errno in fuse-client, to an HTTP status in common/rpc, to an exit
 // code in the programs that people type.
 
+#include <fmt/core.h>
+
 #include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include <fmt/core.h>
 #include <tl/expected.hpp>
 
 namespace common {
@@ -74,15 +75,14 @@ template <typename... Args>
   return tl::unexpected<Error>(Error{code, fmt::format(format, std::forward<Args>(args)...)});
 }
 
-// Builds a failure from an errno left by a system call: `return fail_errno(errno, "open {}", path);`
-// ENOENT, EEXIST, EACCES/EPERM, ENOSPC/EDQUOT, EADDRINUSE, ETIMEDOUT, EMFILE and the like get their
-// own code, everything else is IoError. The sentence ends in the system's own text.
+// Builds a failure from an errno left by a system call: `return fail_errno(errno, "open {}",
+// path);` ENOENT, EEXIST, EACCES/EPERM, ENOSPC/EDQUOT, EADDRINUSE, ETIMEDOUT, EMFILE and the like
+// get their own code, everything else is IoError. The sentence ends in the system's own text.
 [[nodiscard]] tl::unexpected<Error> fail_errno_text(int error_number, std::string what);
 ErrorCode error_code_from_errno(int error_number);
 
 template <typename... Args>
-[[nodiscard]] tl::unexpected<Error> fail_errno(int error_number,
-                                               fmt::format_string<Args...> format,
+[[nodiscard]] tl::unexpected<Error> fail_errno(int error_number, fmt::format_string<Args...> format,
                                                Args&&... args) {
   return fail_errno_text(error_number, fmt::format(format, std::forward<Args>(args)...));
 }
@@ -96,12 +96,13 @@ template <typename... Args>
 #define TROTH_CONCAT(a, b) TROTH_CONCAT_INNER(a, b)
 #define TROTH_TRY(declaration, expression) \
   TROTH_TRY_AS(TROTH_CONCAT(troth_try_, __LINE__), declaration, expression)
-#define TROTH_TRY_AS(temporary, declaration, expression)                       \
-  auto temporary = (expression);                                               \
-  if (!temporary) return tl::unexpected<::common::Error>(std::move(temporary).error()); \
+#define TROTH_TRY_AS(temporary, declaration, expression)                  \
+  auto temporary = (expression);                                          \
+  if (!temporary)                                                         \
+    return tl::unexpected<::common::Error>(std::move(temporary).error()); \
   declaration = *std::move(temporary)
-#define TROTH_TRY_VOID(expression)                                                         \
-  do {                                                                                     \
-    if (auto troth_try_status = (expression); !troth_try_status)                           \
-      return tl::unexpected<::common::Error>(std::move(troth_try_status).error());         \
+#define TROTH_TRY_VOID(expression)                                                 \
+  do {                                                                             \
+    if (auto troth_try_status = (expression); !troth_try_status)                   \
+      return tl::unexpected<::common::Error>(std::move(troth_try_status).error()); \
   } while (false)

@@ -7,6 +7,8 @@
 #include <mutex>
 #include <utility>
 
+#include "common/sync/mutex.hpp"
+
 namespace common {
 
 // Owns a T that is reachable only through lock().
@@ -26,6 +28,11 @@ class Locked {
     bool wait_for(std::condition_variable& cv, std::chrono::duration<Rep, Period> timeout,
                   Predicate done) {
       return cv.wait_for(lock_, timeout, [&] { return done(*value_); });
+    }
+
+    template <typename Rep, typename Period, typename Predicate>
+    bool wait_for(CondVar& cv, std::chrono::duration<Rep, Period> timeout, Predicate done) {
+      return wait_for(cv.cv_, timeout, std::move(done));
     }
 
     // Gives the lock up early; the guard must not be used again.

@@ -31,7 +31,8 @@ class SCOPED_CAPABILITY MutexLock {
  public:
   explicit MutexLock(Mutex& mutex) ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
   ~MutexLock() RELEASE() {
-    if (held_) mutex_.unlock();
+    if (held_)
+      mutex_.unlock();
   }
   MutexLock(const MutexLock&) = delete;
   MutexLock& operator=(const MutexLock&) = delete;
@@ -65,6 +66,8 @@ class CondVar {
   void notify_all() { cv_.notify_all(); }
 
  private:
+  template <typename T>
+  friend class Locked;
   std::condition_variable cv_;
 };
 

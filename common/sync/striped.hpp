@@ -18,7 +18,8 @@ class Striped {
  public:
   // `count` shards, at least one; memory is O(count), whatever the number of keys.
   explicit Striped(std::size_t count) : shards_(std::max<std::size_t>(count, 1)) {
-    for (auto& slot : shards_) slot = std::make_unique<Slot>();
+    for (auto& slot : shards_)
+      slot = std::make_unique<Slot>();
   }
 
   [[nodiscard]] std::size_t size() const { return shards_.size(); }
@@ -30,10 +31,12 @@ class Striped {
 
   // The distinct shard indices of several hashes, ascending: the order in which an operation on
   // several keys must lock them.
-  [[nodiscard]] std::vector<std::size_t> in_lock_order(const std::vector<std::size_t>& hashes) const {
+  [[nodiscard]] std::vector<std::size_t> in_lock_order(
+      const std::vector<std::size_t>& hashes) const {
     std::vector<std::size_t> order;
     order.reserve(hashes.size());
-    for (std::size_t hash : hashes) order.push_back(index_of(hash));
+    for (std::size_t hash : hashes)
+      order.push_back(index_of(hash));
     std::sort(order.begin(), order.end());
     order.erase(std::unique(order.begin(), order.end()), order.end());
     return order;

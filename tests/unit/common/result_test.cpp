@@ -12,7 +12,8 @@ using common::Status;
 namespace {
 
 Result<int> half(int n) {
-  if (n % 2 != 0) return common::fail(ErrorCode::InvalidArgument, "{} is odd", n);
+  if (n % 2 != 0)
+    return common::fail(ErrorCode::InvalidArgument, "{} is odd", n);
   return n / 2;
 }
 

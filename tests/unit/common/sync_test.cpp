@@ -1,4 +1,3 @@
-#include <condition_variable>
 #include <thread>
 #include <vector>
 
@@ -14,16 +13,18 @@ TEST_CASE("locked state survives many writers") {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
-      for (int i = 0; i < 10'000; ++i) ++*count.lock();
+      for (int i = 0; i < 10'000; ++i)
+        ++*count.lock();
     });
   }
-  for (auto& thread : threads) thread.join();
+  for (auto& thread : threads)
+    thread.join();
   CHECK(*count.lock() == 40'000);
 }
 
 TEST_CASE("a bounded wait ends when the condition comes true, and when it never does") {
   common::Locked<bool> ready(false);
-  std::condition_variable cv;
+  common::CondVar cv;
   CHECK_FALSE(ready.lock().wait_for(cv, 1ms, [](bool r) { return r; }));
   std::thread setter([&] {
     *ready.lock() = true;
@@ -41,7 +42,8 @@ TEST_CASE("the annotated condition variable hands the mutex back") {
   bool taken = true;
   std::thread other([&] {
     taken = mutex.try_lock();
-    if (taken) mutex.unlock();
+    if (taken)
+      mutex.unlock();
   });
   other.join();
   CHECK_FALSE(taken);
