@@ -1,0 +1,25 @@
+#pragma once
+
+// What the other side of a TLS session has proved about itself.
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "common/clock.hpp"
+
+namespace common::tls {
+
+// A certificate that chained to the cell's authority. Plain values: may be copied and kept.
+struct PeerCertificate {
+  std::string name;  // common name; for people and logs, never for decisions
+  std::string role;  // what follows "troth:" in the first such URI name; empty if there is none
+  std::vector<std::string> dns_names;
+  std::vector<std::string> uris;
+  WallTime not_before{};
+  WallTime not_after{};
+  std::array<std::byte, 32> fingerprint{};  // SHA-256 of the DER form
+};
+
+}  // namespace common::tls
