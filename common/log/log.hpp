@@ -51,7 +51,8 @@ bool enabled(Level level);
 void write(Level level, std::string_view message, std::initializer_list<Field> fields);
 
 inline void debug(std::string_view message, std::initializer_list<Field> fields = {}) {
-  if (enabled(Level::Debug)) write(Level::Debug, message, fields);
+  if (enabled(Level::Debug))
+    write(Level::Debug, message, fields);
 }
 inline void info(std::string_view message, std::initializer_list<Field> fields = {}) {
   write(Level::Info, message, fields);
