@@ -1,0 +1,105 @@
+#include "common/crypto/hash.hpp"
+
+#include <algorithm>
+#include <thread>
+
+#include "tests/support/test.hpp"
+#include "vectors.hpp"
+
+using namespace common;
+using namespace common::crypto;
+
+TEST_CASE("SHA-256 gives the published digests, whole and in pieces") {
+  for (const Vector& v : load_vectors("sha256.txt")) {
+    const Bytes message = from_hex(v.at("message"));
+    const auto whole = sha256(message);
+    REQUIRE_OK(whole);
+    CHECK(to_hex(*whole) == v.at("digest"));
+
+    auto pieces = Sha256::create();
+    REQUIRE_OK(pieces);
+    for (int round = 0; round < 2; ++round) {  // the second uses the finished object again
+      for (const std::byte& b : message)
+        REQUIRE_OK(pieces->update({&b, 1}));
+      const auto digest = pieces->finish();
+      REQUIRE_OK(digest);
+      CHECK(*digest == *whole);
+    }
+  }
+}
+
+TEST_CASE("SHA-256 of a million letters is the published digest") {
+  auto hash = Sha256::create();
+  REQUIRE_OK(hash);
+  const std::string piece(1000, 'a');
+  for (int i = 0; i < 1000; ++i)
+    REQUIRE_OK(hash->update(as_bytes(piece)));
+  const auto digest = hash->finish();
+  REQUIRE_OK(digest);
+  CHECK(to_hex(*digest) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+TEST_CASE("HMAC-SHA256 gives the published tags, once and with a kept key") {
+  for (const Vector& v : load_vectors("hmac_sha256.txt")) {
+    const Bytes key = from_hex(v.at("key"));
+    const Bytes data = from_hex(v.at("data"));
+    const std::string& expected = v.at("mac");
+    const auto once = hmac_sha256(key, data);
+    REQUIRE_OK(once);
+    CHECK(to_hex(*once).substr(0, expected.size()) == expected);
+
+    auto kept = HmacSha256::create(Secret::copy_of(key));
+    REQUIRE_OK(kept);
+    for (int round = 0; round < 3; ++round) {
+      const auto tag = kept->mac(data);
+      REQUIRE_OK(tag);
+      CHECK(*tag == *once);
+    }
+  }
+}
+
+TEST_CASE("an empty key and an empty message have a tag") {
+  const auto tag = hmac_sha256({}, {});
+  REQUIRE_OK(tag);
+  CHECK(to_hex(*tag) == "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
+  auto kept = HmacSha256::create(Secret());
+  REQUIRE_OK(kept);
+  CHECK(kept->mac({}).value() == *tag);
+}
+
+TEST_CASE("comparing in constant time sees every difference") {
+  Bytes a(33);
+  Bytes b(33);
+  CHECK(constant_time_equal(a, b));
+  CHECK(constant_time_equal({}, {}));
+  for (std::size_t bit = 0; bit < a.size() * 8; ++bit) {
+    b[bit / 8] ^= std::byte(1 << (bit % 8));
+    CHECK_FALSE(constant_time_equal(a, b));
+    b[bit / 8] ^= std::byte(1 << (bit % 8));
+  }
+  CHECK_FALSE(constant_time_equal(a, ByteView(b).first(32)));
+}
+
+TEST_CASE("many threads hash at once without disturbing each other") {
+  constexpr int kThreads = 4;
+  constexpr int kRounds = 2000;
+  std::vector<int> wrong(kThreads, 0);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([t, &wrong] {
+      const Bytes message(static_cast<std::size_t>(t) * 100 + 1, std::byte(t));
+      const auto digest = sha256(message);
+      const auto tag = hmac_sha256(message, message);
+      for (int i = 0; i < kRounds; ++i) {
+        if (sha256(message).value() != digest.value())
+          ++wrong[static_cast<std::size_t>(t)];
+        if (hmac_sha256(message, message).value() != tag.value()) {
+          ++wrong[static_cast<std::size_t>(t)];
+        }
+      }
+    });
+  }
+  for (auto& thread : threads)
+    thread.join();
+  CHECK(std::all_of(wrong.begin(), wrong.end(), [](int n) { return n == 0; }));
+}
