@@ -6,6 +6,10 @@
 //
 // A common::crypto::Secret cannot be a field: it has no conversion to text. Peers' bytes may be
 // passed as they are; the sinks escape control characters, so no field can forge a log line.
+//
+// Writing never holds a caller up for long: a line whose reader is behind is dropped, counted, and
+// reported once the reader has caught up (stream_sink.hpp). A line is at most 4 KiB; what does not
+// fit is left out and the line says so.
 
 #include <concepts>
 #include <cstdint>
@@ -40,10 +44,18 @@ struct Field {
 struct Options {
   Level level = Level::Info;
   Format format = Format::Auto;
+  int fd = 2;  // where lines go; not owned. Anything but standard error is for tests.
 };
 
 // Sets the process's log; called once by main before other threads start. Without it: Text, Info.
 void configure(const Options& options);
+
+// Whether `fd` is the stream that the journal gave this service: JOURNAL_STREAM, which is inherited
+// by children whose output goes elsewhere, names its device and inode.
+bool is_journal_stream(int fd, const char* journal_stream);
+
+// Lines lost since the start because nobody read them in time.
+std::uint64_t dropped_lines();
 
 // Whether a message of this level would be written; guards costly field building.
 bool enabled(Level level);
