@@ -1,7 +1,7 @@
 #pragma once
 
-// How text from anywhere becomes part of one log line. Pure functions; the rest of common/log and
-// its tests are the only callers.
+// How text from anywhere becomes part of one line that a person or a program reads: of the log, or
+// of a message that quotes what somebody wrote. Pure functions.
 
 #include <cstddef>
 #include <string>
