@@ -298,7 +298,9 @@ Status Process::signal(int number) {
   return {};
 }
 
-void Process::kill() { impl_->kill_group(); }
+void Process::kill() {
+  impl_->kill_group();
+}
 
 Status Process::stop() {
   TROTH_TRY_VOID(signal(SIGSTOP));
