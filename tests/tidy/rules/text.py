@@ -15,7 +15,7 @@ _PYTHON_SLEEP = re.compile(r"\btime\.sleep\b|\basyncio\.sleep\b|\bimport sleep\b
 _SHELL_SLEEP = re.compile(r"^[ \t]*sleep[ \t]+[0-9.$]|[;&|][ \t]*sleep[ \t]+[0-9.$]", re.MULTILINE)
 _OPEN_DATABASE = re.compile(r"\bsqlite3_open(_v2|16)?\b")
 _SHELL_OUT = re.compile(r"(?<![\w.>:])(std::|::)?(system|popen)[ ]*\(")
-_NOLINT = re.compile(r"NOLINT\w*(?P<checks>\([^)\n]+\))?(?P<reason>[ ]*(:|--)[ ]*\S.{7,})?")
+_NOLINT = re.compile(r"NOLINT\w*(\([^)\n]+\))?(?P<reason>[ ]*(:|--)[ ]*\S.{7,})?")
 _TODO = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 _DUE = re.compile(r"TODO[(:]?[ ]*(when|once|if|until|after|as soon as|before)\b", re.IGNORECASE)
 # Written so that this file does not match itself.
@@ -72,7 +72,7 @@ def lint_exemptions_have_reasons(tree):
     for path in tree.cpp():
         text = tree.text(path)
         for match in _NOLINT.finditer(text):
-            if not match["checks"] or (not match["reason"] and "END" not in match.group()):
+            if not match["reason"] and "END" not in match.group():
                 yield Finding(path, line_of(text, match.start()), "lint-exemption",
                               "write it as NOLINT(check-name): the reason")
 
