@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "common/wire/utf8.hpp"
+#include "common/utf8.hpp"
 
 namespace common::wire {
 
@@ -79,7 +79,7 @@ Result<ByteView> BinaryReader::bytes(std::size_t most) {
 
 Result<std::string> BinaryReader::text(std::size_t most) {
   TROTH_TRY(const ByteView raw, bytes(most));
-  if (!is_utf8(as_text(raw))) {
+  if (!is_valid_utf8(as_text(raw))) {
     return fail(ErrorCode::Protocol, "the text that ends at byte {} is not UTF-8", at_);
   }
   return std::string(as_text(raw));

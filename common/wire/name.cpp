@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "common/bytes.hpp"
+#include "common/utf8.hpp"
 #include "common/wire/base64.hpp"
-#include "common/wire/utf8.hpp"
 
 namespace common::wire {
 namespace {
@@ -18,7 +18,7 @@ tl::unexpected<Error> too_long(std::size_t most_bytes) {
 }  // namespace
 
 nlohmann::json encode_name(std::string_view bytes) {
-  if (is_utf8(bytes))
+  if (is_valid_utf8(bytes))
     return nlohmann::json(bytes);
   nlohmann::json encoded = nlohmann::json::object();
   encoded[std::string(kBase64Key)] = to_base64(as_bytes(bytes));
@@ -44,7 +44,7 @@ Result<std::string> decode_name(const nlohmann::json& value, std::size_t most_by
     return fail(ErrorCode::Protocol, "strict base64 in \"b64\"");
   if (bytes->size() > most_bytes)
     return too_long(most_bytes);
-  if (is_utf8(as_text(*bytes))) {
+  if (is_valid_utf8(as_text(*bytes))) {
     return fail(ErrorCode::Protocol, "a plain string, because it is UTF-8");
   }
   return std::string(as_text(*bytes));

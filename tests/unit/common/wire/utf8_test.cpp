@@ -1,17 +1,17 @@
-#include "common/wire/utf8.hpp"
+#include "common/utf8.hpp"
 
 #include <string>
 
 #include "tests/support/test.hpp"
 
-using common::wire::is_utf8;
+using common::is_valid_utf8;
 using std::string_view_literals::operator""sv;
 
 TEST_CASE("text of every length of character is UTF-8") {
   for (const auto text : {""sv, "a"sv, "\0"sv, "\x7F"sv, "\xC2\x80"sv, "\xDF\xBF"sv,
                           "\xE0\xA0\x80"sv, "\xED\x9F\xBF"sv, "\xEE\x80\x80"sv, "\xEF\xBF\xBF"sv,
                           "\xF0\x90\x80\x80"sv, "\xF4\x8F\xBF\xBF"sv, "gr\xC3\xBC\xC3\x9F"sv}) {
-    CHECK(is_utf8(text));
+    CHECK(is_valid_utf8(text));
   }
 }
 
@@ -40,7 +40,7 @@ TEST_CASE("what only looks like UTF-8 is refused") {
            "\xF1\x80\x80g"sv,
            "\xE1g\x80"sv,
        }) {
-    CHECK_FALSE(is_utf8(text));
+    CHECK_FALSE(is_valid_utf8(text));
   }
 }
 
@@ -86,7 +86,7 @@ TEST_CASE("all strings of three bytes are judged as the definition says") {
     text[0] = static_cast<char>(value >> 16);
     text[1] = static_cast<char>(value >> 8 & 0xFF);
     text[2] = static_cast<char>(value & 0xFF);
-    if (is_utf8(text) != is_utf8_by_value(text))
+    if (is_valid_utf8(text) != is_utf8_by_value(text))
       ++differing;
   }
   CHECK(differing == 0);
