@@ -1,0 +1,143 @@
+#include "common/cell/certificate_files.hpp"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "common/cell/init.hpp"
+#include "tests/support/temp_dir.hpp"
+#include "tests/support/test.hpp"
+
+using namespace common;
+using namespace common::cell;
+using namespace std::chrono_literals;
+using test_support::TempDir;
+
+namespace {
+
+const WallTime kNow = WallTime(std::chrono::seconds(1'800'000'000));
+
+// A cell on disk.
+struct Fixture {
+  TempDir dir;
+  std::string root = (dir / "cell").string();
+  std::string certificate = root + "/kdc/server.crt";
+  std::string key = root + "/kdc/server.key";
+
+  Fixture() { REQUIRE_OK(init_cell(root, {}, kNow)); }
+  [[nodiscard]] crypto::CertificateAndKey authority() const { return read_authority(root).value(); }
+  [[nodiscard]] crypto::CertificateInfo info() const {
+    return read_certificate(certificate).value().inspect().value();
+  }
+};
+
+std::string sentence(const auto& result) {
+  return result ? "ok" : result.error().message;
+}
+
+}  // namespace
+
+TEST_CASE("renewing moves the end and keeps names and key") {
+  const Fixture cell;
+  const auto before = cell.info();
+  const std::string key_before = test_support::read_file(cell.key).value();
+  REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kNow + 24h * 25));
+  const auto after = cell.info();
+  CHECK(after.not_after == before.not_after + 24h * 25);
+  CHECK(after.addresses == before.addresses);
+  CHECK(*after.identity == *before.identity);
+  CHECK(test_support::read_file(cell.key).value() == key_before);
+  CHECK(read_certificate(cell.certificate).value().belongs_to(read_key(cell.key).value()));
+}
+
+TEST_CASE("renewing can replace the key, also of an expired certificate or a lost key") {
+  const Fixture cell;
+  const std::string key_before = test_support::read_file(cell.key).value();
+  std::filesystem::remove(cell.key);
+  CHECK_FAILS(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kNow),
+              ErrorCode::NotFound);
+  REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Replace, kNow + 24h * 99));
+  CHECK(test_support::read_file(cell.key).value() != key_before);
+  CHECK(read_certificate(cell.certificate).value().belongs_to(read_key(cell.key).value()));
+  struct stat info {};
+  REQUIRE(::stat(cell.key.c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777) == 0600);
+}
+
+TEST_CASE("a foreign certificate is not renewed") {
+  const Fixture cell;
+  const Fixture other;
+  const auto status = renew_files(other.authority(), cell.certificate, RenewKey::Keep, kNow);
+  CHECK_FAILS(status, ErrorCode::Unauthenticated);
+  CHECK(sentence(status).find("not signed by this cell's authority") != std::string::npos);
+}
+
+TEST_CASE("a key that others can read is refused, with the command that mends it") {
+  const Fixture cell;
+  REQUIRE(::chmod((cell.root + "/ca/ca.key").c_str(), 0640) == 0);
+  const auto authority = read_authority(cell.root);
+  CHECK_FAILS(authority, ErrorCode::PermissionDenied);
+  CHECK(sentence(authority).find("run: chmod 600 ") != std::string::npos);
+}
+
+TEST_CASE("a missing or wrong authority key is named") {
+  const Fixture cell;
+  const Fixture other;
+  const std::string path = cell.root + "/ca/ca.key";
+  std::filesystem::copy_file(other.root + "/ca/ca.key", path,
+                             std::filesystem::copy_options::overwrite_existing);
+  CHECK_FAILS(read_authority(cell.root), ErrorCode::InvalidArgument);
+  std::filesystem::remove(path);
+  const auto missing = read_authority(cell.root);
+  CHECK_FAILS(missing, ErrorCode::NotFound);
+  CHECK(sentence(missing).find("run this where the cell's key is kept") != std::string::npos);
+}
+
+TEST_CASE("issued files are new, private and whole") {
+  const Fixture cell;
+  const crypto::CertificateRequest request{.identity = {"c", "mount", "laptop"},
+                                           .dns_names = {"laptop"},
+                                           .addresses = {},
+                                           .validity = 24h};
+  const std::string stem = (cell.dir / "laptop").string();
+  const auto files = issue_files(cell.authority(), request, stem, kNow);
+  REQUIRE_OK(files);
+  CHECK(read_certificate(files->certificate).value().belongs_to(read_key(files->key).value()));
+  CHECK_FAILS(issue_files(cell.authority(), request, stem, kNow), ErrorCode::AlreadyExists);
+  std::filesystem::remove(files->certificate);
+  CHECK_FAILS(issue_files(cell.authority(), request, stem, kNow), ErrorCode::AlreadyExists);
+  CHECK_FAILS(issue_files(cell.authority(), request, (cell.dir / "no/x").string(), kNow),
+              ErrorCode::NotFound);
+}
+
+TEST_CASE("an examination tells a good, an expired and a foreign certificate apart") {
+  const Fixture cell;
+  const Fixture other;
+  const auto authority = cell.authority();
+  const auto good = examine(cell.certificate, authority.certificate, kNow);
+  REQUIRE_OK(good);
+  CHECK_OK(good->verdict);
+  CHECK(good->days_left == 30);
+  CHECK_FAILS(examine(cell.certificate, authority.certificate, kNow + 24h * 31).value().verdict,
+              ErrorCode::Expired);
+  CHECK_FAILS(examine(other.certificate, authority.certificate, kNow).value().verdict,
+              ErrorCode::Unauthenticated);
+  CHECK_FAILS(examine(cell.key, authority.certificate, kNow), ErrorCode::Corrupt);
+  CHECK_OK(examine(cell.root + "/ca/ca.crt", authority.certificate, kNow).value().verdict);
+}
+
+TEST_CASE("the certificates of a cell are the authority's and those of servers that are here") {
+  const Fixture cell;
+  std::filesystem::remove_all(cell.root + "/lockserver");
+  const auto paths = certificate_paths(cell.root, load_description(cell.root).value());
+  CHECK(paths == std::vector<std::string>{cell.root + "/ca/ca.crt", cell.certificate,
+                                          cell.root + "/fileserver/server.crt"});
+}
+
+TEST_CASE("what is no PEM file is refused without waiting") {
+  const TempDir dir;
+  REQUIRE(::mkfifo((dir / "fifo").c_str(), 0600) == 0);
+  CHECK_FAILS(read_certificate((dir / "fifo").string()), ErrorCode::InvalidArgument);
+  CHECK_FAILS(read_certificate(dir.path().string()), ErrorCode::InvalidArgument);
+  CHECK_FAILS(read_certificate((dir / "none").string()), ErrorCode::NotFound);
+}
