@@ -39,11 +39,12 @@ TEST_CASE("the annotated condition variable hands the mutex back") {
   common::CondVar cv;
   common::MutexLock lock(mutex);
   CHECK_FALSE(cv.wait_for(mutex, 1ms));
-  bool taken = true;
+  bool taken = false;
   std::thread other([&] {
-    taken = mutex.try_lock();
-    if (taken)
+    if (mutex.try_lock()) {
+      taken = true;
       mutex.unlock();
+    }
   });
   other.join();
   CHECK_FALSE(taken);

@@ -1,0 +1,80 @@
+"""Checks of all sources by clang, without a clang build: each source of the sanitizer build is parsed
+again (nothing is compiled), in parallel, and only if it or something it includes changed. ninja does
+the bookkeeping."""
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+
+import builds
+
+# GCC's own words that clang does not know, and what is not needed to parse.
+DROPPED = re.compile(r"^(-fsanitize=.*|-fno-omit-frame-pointer|-g\d?|-O\S*|-c|-MD|-MQ|-MF|-o|-Werror|-pipe"
+                     r"|-Wno-missing-designated-field-initializers|-fdiagnostics-color=.*)$")
+WITH_VALUE = {"-o", "-MQ", "-MF"}
+THREAD_SAFETY = ["-fsyntax-only", "-Wthread-safety", "-Werror=thread-safety", "-Wno-unknown-warning-option",
+                 "-Wno-unused-command-line-argument"]
+
+
+def _our_sources(kind):
+    """(source file, compiler arguments) of each source of ours, once."""
+    with open(os.path.join(builds.directory(kind), "compile_commands.json"), encoding="utf-8") as file:
+        entries = json.load(file)
+    seen = {}
+    for entry in entries:
+        source = os.path.normpath(os.path.join(entry["directory"], entry["file"]))
+        relative = os.path.relpath(source, builds.ROOT)
+        if relative.startswith(("subprojects", "build", "..")) or not source.endswith(".cpp"):
+            continue
+        arguments, skip = [], False
+        for word in shlex.split(entry["command"]):
+            if skip or DROPPED.match(word):
+                skip = not skip and word in WITH_VALUE
+                continue
+            arguments.append(word)
+        while arguments and not arguments[0].startswith("-"):  # ccache, g++
+            arguments.pop(0)
+        seen.setdefault(source, [word for word in arguments if os.path.normpath(
+            os.path.join(entry["directory"], word)) != source])
+    return sorted(seen.items())
+
+
+def _run_ninja(name, rule, sources):
+    """One step for each source; a list of failures."""
+    path = builds.directory("test")
+    folder = os.path.join(path, name)
+    os.makedirs(folder, exist_ok=True)
+    lines = [f"builddir = {folder}", "rule check", f"  command = {rule}", "  depfile = $out.d", "  deps = gcc",
+             f"  description = {name} $in"]
+    for source, arguments in sources:
+        stamp = os.path.join(folder, os.path.relpath(source, builds.ROOT).replace("/", "__") + ".ok")
+        lines += [f"build {stamp}: check {source}", f"  args = {' '.join(shlex.quote(word) for word in arguments)}"]
+    with open(os.path.join(folder, "build.ninja"), "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    done = subprocess.run(["ninja", "-C", path, "-f", os.path.join(folder, "build.ninja"), "-k0",
+                           f"-j{builds.jobs()}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+    if done.returncode == 0:
+        print(f"{name}: {len(sources)} sources are fine")
+        return None
+    # ninja's progress lines say nothing; what clang says, does.
+    print("\n".join(line for line in done.stdout.splitlines() if not re.match(r"^\[\d+/\d+\] ", line)))
+    return [line for line in done.stdout.splitlines() if line.startswith("FAILED: ")] or ["ninja failed"]
+
+
+def thread_safety():
+    sources = _our_sources("test")
+    rule = f"clang++ $args {' '.join(THREAD_SAFETY)} -MD -MF $out.d -MT $out $in && touch $out"
+    return _run_ninja("thread-safety", rule, sources)
+
+
+def clang_tidy():
+    if not shutil.which("clang-tidy"):
+        return ["clang-tidy is not installed"]
+    sources = _our_sources("test")
+    # The depfile comes from a preprocessor run, since clang-tidy writes none.
+    rule = ("clang++ $args -Wno-unknown-warning-option -w -E -MD -MF $out.d -MT $out -o /dev/null $in && "
+            "clang-tidy --quiet --warnings-as-errors='*' $in -- $args -Wno-unknown-warning-option && touch $out")
+    return _run_ninja("clang-tidy", rule, sources)
