@@ -1,0 +1,72 @@
+#pragma once
+
+// Received bytes waiting to be understood: grows at the end, is consumed from the front.
+
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace common::rpc {
+
+class ByteBuffer {
+ public:
+  [[nodiscard]] std::string_view view() const {
+    return {reinterpret_cast<const char*>(bytes_.get()) + begin_, end_ - begin_};
+  }
+  [[nodiscard]] std::span<const std::byte> bytes() const {
+    return {bytes_.get() + begin_, end_ - begin_};
+  }
+  [[nodiscard]] std::size_t size() const { return end_ - begin_; }
+  [[nodiscard]] std::size_t capacity() const { return capacity_; }
+
+  // Uninitialised room at the end, at least `wanted` bytes; call added() with what was used.
+  // Capacity doubles, so it never exceeds twice what was needed. May throw std::bad_alloc.
+  [[nodiscard]] std::span<std::byte> room(std::size_t wanted) {
+    if (capacity_ - end_ < wanted)
+      make_room(wanted);
+    return {bytes_.get() + end_, capacity_ - end_};
+  }
+  void added(std::size_t count) { end_ += count; }
+
+  void consume(std::size_t count) {
+    begin_ += count;
+    if (begin_ == end_)
+      begin_ = end_ = 0;
+  }
+
+  // Gives the memory back if nothing is waiting in it.
+  void release_if_empty() {
+    if (size() != 0)
+      return;
+    bytes_.reset();
+    capacity_ = begin_ = end_ = 0;
+  }
+
+ private:
+  void make_room(std::size_t wanted) {
+    const std::size_t used = size();
+    if (capacity_ - used >= wanted && begin_ >= capacity_ / 2) {
+      std::memmove(bytes_.get(), bytes_.get() + begin_, used);
+    } else {
+      std::size_t larger = capacity_ == 0 ? wanted : capacity_;
+      while (larger - used < wanted)
+        larger *= 2;
+      auto moved = std::make_unique_for_overwrite<std::byte[]>(larger);
+      if (used != 0)
+        std::memcpy(moved.get(), bytes_.get() + begin_, used);
+      bytes_ = std::move(moved);
+      capacity_ = larger;
+    }
+    begin_ = 0;
+    end_ = used;
+  }
+
+  std::unique_ptr<std::byte[]> bytes_;
+  std::size_t capacity_ = 0;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+};
+
+}  // namespace common::rpc

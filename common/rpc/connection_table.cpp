@@ -1,0 +1,217 @@
+#include "common/rpc/connection_table.hpp"
+
+#include <algorithm>
+
+namespace common::rpc {
+namespace {
+
+// How late a deadline may be noticed: an eighth of the shortest, so that a sweep covers many.
+Duration granularity_of(const ServerLimits& limits) {
+  const Duration shortest = std::min({Duration(limits.handshake), Duration(limits.head),
+                                      Duration(limits.idle), Duration(limits.drain)});
+  return std::clamp(shortest / 8, Duration(std::chrono::milliseconds(1)),
+                    Duration(std::chrono::milliseconds(250)));
+}
+
+}  // namespace
+
+ConnectionTable::ConnectionTable(ServerShared& shared, int epoll_fd, std::function<bool()> pressed)
+    : shared_(shared),
+      epoll_fd_(epoll_fd),
+      pressed_(std::move(pressed)),
+      granularity_(granularity_of(shared.limits)) {}
+
+void ConnectionTable::add(UniqueFd socket, Origin origin) {
+  MutexLock lock(mutex_);
+  if (stopped_)
+    return;
+  if (entries_.size() >= shared_.limits.connections) {
+    ServerCounters::add(shared_.counters.refused_in_all);
+    return;
+  }
+  std::size_t& count = per_unit_[origin.cap_unit];
+  if (count >= shared_.limits.connections_per_address) {
+    ServerCounters::add(shared_.counters.refused_per_address);
+    return;
+  }
+  ++count;
+  const std::uint64_t id = ++last_id_;
+  const int fd = socket.get();
+  auto connection =
+      std::make_unique<ServerConnection>(id, std::move(socket), std::move(origin), shared_);
+  const Instant deadline = connection->deadline();
+  entries_.emplace(id, Entry{std::move(connection), true});
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT;
+  event.data.u64 = id;
+  ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event);
+  wake_by_locked(deadline);
+  if (entries_.size() * 4 > shared_.limits.connections * 3)
+    wake_by_locked(now() + granularity_);
+}
+
+void ConnectionTable::park(ServerConnection& connection, std::uint32_t events) {
+  connection.release_buffers();
+  MutexLock lock(mutex_);
+  if (stopped_) {
+    const Owned gone = take_locked(connection);
+    lock.unlock();
+    return;
+  }
+  entries_.find(connection.id())->second.parked = true;
+  wake_by_locked(connection.deadline());
+  epoll_event event{};
+  event.events = events | EPOLLONESHOT;
+  event.data.u64 = connection.id();
+  ::epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, connection.fd(), &event);
+}
+
+ServerConnection* ConnectionTable::claim(std::uint64_t id) {
+  MutexLock lock(mutex_);
+  const auto found = entries_.find(id);
+  if (found == entries_.end() || !found->second.parked)
+    return nullptr;
+  found->second.parked = false;
+  return found->second.connection.get();
+}
+
+ConnectionTable::Owned ConnectionTable::take_locked(ServerConnection& connection) {
+  const auto found = entries_.find(connection.id());
+  Owned owned = std::move(found->second.connection);
+  entries_.erase(found);
+  const auto unit = per_unit_.find(owned->origin().cap_unit);
+  if (--unit->second == 0)
+    per_unit_.erase(unit);
+  return owned;
+}
+
+void ConnectionTable::remove(ServerConnection& connection) {
+  MutexLock lock(mutex_);
+  const Owned owned = take_locked(connection);
+  lock.unlock();  // closing says goodbye over TLS
+}
+
+std::size_t ConnectionTable::shed(std::size_t count) {
+  std::vector<Owned> gone;
+  MutexLock lock(mutex_);
+  std::vector<ServerConnection*> idle;
+  for (auto& [id, entry] : entries_) {
+    if (entry.parked && entry.connection->phase() == ServerConnection::Phase::Idle) {
+      idle.push_back(entry.connection.get());
+    }
+  }
+  count = std::min(count, idle.size());
+  std::partial_sort(idle.begin(), idle.begin() + static_cast<std::ptrdiff_t>(count), idle.end(),
+                    [](const ServerConnection* a, const ServerConnection* b) {
+                      return a->idle_since() < b->idle_since();
+                    });
+  for (std::size_t i = 0; i < count; ++i)
+    gone.push_back(take_locked(*idle[i]));
+  lock.unlock();
+  ServerCounters::add(shared_.counters.shed, count);
+  return count;
+}
+
+Instant ConnectionTable::due_locked(const ServerConnection& connection, bool pressed) const {
+  if (pressed && connection.phase() == ServerConnection::Phase::Idle) {
+    return std::min(connection.deadline(),
+                    connection.idle_since() + shared_.limits.idle_under_pressure);
+  }
+  return connection.deadline();
+}
+
+std::vector<ConnectionTable::Owned> ConnectionTable::take_due_locked(Instant at) {
+  const bool pressed = pressed_() || entries_.size() * 4 > shared_.limits.connections * 3;
+  std::vector<ServerConnection*> due;
+  wake_at_ = Instant::max();
+  for (auto& [id, entry] : entries_) {
+    if (!entry.parked)
+      continue;
+    const Instant end = due_locked(*entry.connection, pressed);
+    if (end <= at) {
+      due.push_back(entry.connection.get());
+    } else {
+      wake_at_ = std::min(wake_at_, end);
+    }
+  }
+  std::vector<Owned> gone;
+  gone.reserve(due.size());
+  for (ServerConnection* connection : due) {
+    count_cut(*connection);
+    gone.push_back(take_locked(*connection));
+  }
+  return gone;
+}
+
+void ConnectionTable::count_cut(const ServerConnection& connection) {
+  ServerCounters& counters = shared_.counters;
+  switch (connection.phase()) {
+    case ServerConnection::Phase::Handshake:
+      return ServerCounters::add(counters.cut_handshake);
+    case ServerConnection::Phase::Idle:
+      return ServerCounters::add(counters.cut_idle);
+    case ServerConnection::Phase::Head:
+      return ServerCounters::add(counters.cut_head);
+    case ServerConnection::Phase::Body:
+    case ServerConnection::Phase::Executing:
+      return ServerCounters::add(counters.cut_body);
+    case ServerConnection::Phase::Reply:
+      return ServerCounters::add(counters.cut_reply);
+    case ServerConnection::Phase::Drain:
+      return;  // already counted as a refusal
+  }
+}
+
+void ConnectionTable::wake_by_locked(Instant when) {
+  if (when >= wake_at_)
+    return;
+  wake_at_ = when;
+  wake_.notify_one();
+}
+
+void ConnectionTable::pressure_changed() {
+  MutexLock lock(mutex_);
+  wake_by_locked(now() + granularity_);
+}
+
+void ConnectionTable::sweep_main() {
+  MutexLock lock(mutex_);
+  while (!stopped_) {
+    const Instant at = now();
+    if (at < wake_at_) {
+      // An hour at most, because every wait has an end; nothing is due then, so nothing happens.
+      const Duration left = std::min<Duration>(wake_at_ - at, std::chrono::hours(1));
+      wake_.wait_for(mutex_, std::max(left, granularity_));
+      continue;
+    }
+    std::vector<Owned> gone = take_due_locked(at);
+    lock.unlock();
+    gone.clear();
+    lock.lock();
+  }
+}
+
+void ConnectionTable::stop() {
+  std::vector<Owned> gone;
+  MutexLock lock(mutex_);
+  stopped_ = true;
+  std::vector<ServerConnection*> parked;
+  for (auto& [id, entry] : entries_) {
+    if (entry.parked) {
+      parked.push_back(entry.connection.get());
+    } else {
+      entry.connection->abort();
+    }
+  }
+  for (ServerConnection* connection : parked)
+    gone.push_back(take_locked(*connection));
+  wake_.notify_one();
+  lock.unlock();
+}
+
+std::size_t ConnectionTable::size() const {
+  MutexLock lock(mutex_);
+  return entries_.size();
+}
+
+}  // namespace common::rpc

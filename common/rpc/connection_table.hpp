@@ -1,0 +1,84 @@
+#pragma once
+
+// All connections of one server: who owns which, how many per address, and when each must go.
+// Internal to the server.
+//
+// A connection is either parked (armed in the epoll set, nobody's) or claimed (one worker's). Only
+// whoever claims it may touch it; the table's lock decides races between readiness and deadlines.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "common/rpc/server_connection.hpp"
+#include "common/sync/mutex.hpp"
+
+namespace common::rpc {
+
+class ConnectionTable {
+ public:
+  using Owned = std::unique_ptr<ServerConnection>;
+
+  // `pressed` is asked whether idle connections should go early; called with the lock held, must
+  // not block.
+  ConnectionTable(ServerShared& shared, int epoll_fd, std::function<bool()> pressed);
+
+  // A new connection, parked for its first byte; or the reason why there is none, counted, and the
+  // socket is closed.
+  void add(UniqueFd socket, Origin origin) EXCLUDES(mutex_);
+
+  // Hands the connection back, to be woken by `events` or ended by its phase's deadline.
+  void park(ServerConnection& connection, std::uint32_t events) EXCLUDES(mutex_);
+
+  // Takes a parked connection that became ready; nullptr if it is gone or somebody else's.
+  [[nodiscard]] ServerConnection* claim(std::uint64_t id) EXCLUDES(mutex_);
+
+  // Destroys a claimed connection.
+  void remove(ServerConnection& connection) EXCLUDES(mutex_);
+
+  // Closes up to `count` idle connections, longest idle first.
+  std::size_t shed(std::size_t count) EXCLUDES(mutex_);
+
+  // Ends connections whose phase has overstayed; sleeps until the next may, until stop(). For the
+  // sweeper's thread.
+  void sweep_main() EXCLUDES(mutex_);
+
+  // Wakes the sweeper soon, because pressure has changed.
+  void pressure_changed() EXCLUDES(mutex_);
+
+  // Ends sweep_main, closes what is parked, aborts what is claimed, admits nothing any more.
+  void stop() EXCLUDES(mutex_);
+
+  [[nodiscard]] std::size_t size() const EXCLUDES(mutex_);
+
+ private:
+  struct Entry {
+    Owned connection;
+    bool parked = false;
+  };
+
+  [[nodiscard]] Owned take_locked(ServerConnection& connection) REQUIRES(mutex_);
+  [[nodiscard]] Instant due_locked(const ServerConnection& connection, bool pressed) const
+      REQUIRES(mutex_);
+  std::vector<Owned> take_due_locked(Instant at) REQUIRES(mutex_);
+  void count_cut(const ServerConnection& connection);
+  void wake_by_locked(Instant when) REQUIRES(mutex_);
+
+  ServerShared& shared_;
+  const int epoll_fd_;
+  const std::function<bool()> pressed_;
+  const Duration granularity_;
+
+  mutable Mutex mutex_;
+  CondVar wake_;
+  std::unordered_map<std::uint64_t, Entry> entries_ GUARDED_BY(mutex_);
+  std::unordered_map<std::string, std::size_t> per_unit_ GUARDED_BY(mutex_);
+  std::uint64_t last_id_ GUARDED_BY(mutex_) =
+      16;  // smaller ones name other things in the epoll set
+  Instant wake_at_ GUARDED_BY(mutex_) = Instant::max();
+  bool stopped_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace common::rpc

@@ -1,0 +1,225 @@
+#include "common/rpc/dispatcher.hpp"
+
+#include <cstdlib>
+#include <exception>
+#include <limits>
+
+#include <nlohmann/json.hpp>
+
+#include "common/log/log.hpp"
+
+namespace common::rpc {
+namespace {
+
+// Bytes up to this size go out together with the head; larger ones are not copied.
+constexpr std::size_t kInlineBytes = 64 * 1024;
+// What a source is asked for at a time: below it, system calls and records begin to show.
+constexpr std::size_t kScratch = 256 * 1024;
+
+// One request while it is answered: the call as the handler sees it, the exchange as the HTTP
+// engine sees it.
+class Exchange final : public Call, public HttpExchange {
+ public:
+  Exchange(ServerConnection& connection, ServerShared& shared, Dispatcher& dispatcher)
+      : connection_(connection), shared_(shared), dispatcher_(dispatcher) {}
+
+  [[nodiscard]] const CallHead& head() const override { return head_; }
+  [[nodiscard]] const nlohmann::json& args() const override { return args_; }
+  [[nodiscard]] Instant deadline() const override { return deadline_; }
+  [[nodiscard]] Peer& peer() override { return connection_; }
+  [[nodiscard]] std::uint64_t body_size() const override { return connection_.raw_size(); }
+  [[nodiscard]] std::span<const std::byte> body() const override {
+    return connection_.collected_bytes();
+  }
+  [[nodiscard]] Result<std::size_t> read_body(std::span<std::byte> into) override {
+    return connection_.read_raw(into);
+  }
+  [[nodiscard]] bool cancelled() const override {
+    return shared_.stopping.load(std::memory_order_relaxed) || connection_.peer_is_gone();
+  }
+
+  int run(std::string_view service, std::string_view operation) override;
+  std::string_view answer_headers() override { return headers_; }
+
+  // After the engine has written the head: appends or sends the body. False: cut the connection.
+  [[nodiscard]] bool deliver();
+  [[nodiscard]] bool closes() const { return closes_; }
+
+ private:
+  Result<Reply> decode_and_run();
+  [[nodiscard]] std::uint64_t raw_reply_size() const {
+    return reply_.source ? reply_.source_size : reply_.bytes.size();
+  }
+  void encode_headers();
+  [[nodiscard]] bool deliver_source(Instant deadline);
+
+  ServerConnection& connection_;
+  ServerShared& shared_;
+  Dispatcher& dispatcher_;
+
+  CallHead head_;
+  nlohmann::json args_;
+  Instant deadline_{};
+
+  Reply reply_;
+  std::string body_;  // JSON of the reply or of the error
+  std::string headers_;
+  bool closes_ = false;
+};
+
+Result<Reply> Exchange::decode_and_run() {
+  TROTH_TRY(head_, decode_request_head(connection_.json_head(), args_));
+  deadline_ = connection_.arrived() + head_.deadline;
+  if (now() >= deadline_) {
+    return fail(ErrorCode::DeadlineExceeded, "the deadline passed before the call began");
+  }
+  if (connection_.operation().needs_operation_id && head_.id == OperationId{}) {
+    return fail(ErrorCode::InvalidArgument, "this operation needs an \"id\"");
+  }
+  return dispatcher_.run(*this, connection_.operation());
+}
+
+int Exchange::run(std::string_view service, std::string_view operation) {
+  int status = 200;
+  Result<Reply> result;
+  if (service != connection_.operation().service || operation != connection_.operation().name) {
+    result = fail(ErrorCode::Protocol, "the request line is read in two ways");
+    closes_ = true;
+  } else {
+    result = decode_and_run();
+  }
+  if (result) {
+    reply_ = *std::move(result);
+    body_ = encode_result(shared_.epoch, reply_.result);
+  } else {
+    ServerCounters::add(shared_.counters.errors);
+    status = http_status(result.error().code);
+    body_ = encode_error(shared_.epoch, result.error(), head_.trace);
+  }
+  closes_ = closes_ || connection_.asked_to_close() || !connection_.request_is_read() ||
+            shared_.stopping.load(std::memory_order_relaxed);
+  encode_headers();
+  return status;
+}
+
+void Exchange::encode_headers() {
+  const std::uint64_t raw = raw_reply_size();
+  const std::uint64_t size = body_.size() + (reply_.has_bytes() ? 4 + raw : 0);
+  headers_ = "Content-Type: ";
+  headers_ += reply_.has_bytes() ? kBytesType : kJsonType;
+  headers_ += "\r\nContent-Length: ";
+  headers_ += std::to_string(size);
+  headers_ += closes_ ? "\r\nConnection: close\r\n\r\n" : "\r\n\r\n";
+}
+
+bool Exchange::deliver() {
+  std::string& out = connection_.out();
+  if (reply_.has_bytes())
+    out += encode_frame_length(body_.size());
+  out += body_;
+  if (!reply_.has_bytes())
+    return true;
+  const Instant deadline = rpc::now() + transfer_time(shared_.limits, raw_reply_size());
+  if (reply_.source)
+    return deliver_source(deadline);
+  if (reply_.bytes.size() <= kInlineBytes) {
+    out.append(reinterpret_cast<const char*>(reply_.bytes.data()), reply_.bytes.size());
+    return true;
+  }
+  return connection_.write_now(reply_.bytes, deadline).has_value();
+}
+
+bool Exchange::deliver_source(Instant deadline) {
+  const auto scratch = std::make_unique_for_overwrite<std::byte[]>(kScratch);
+  std::uint64_t left = reply_.source_size;
+  while (left > 0) {
+    const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(left, kScratch));
+    const auto part = reply_.source(std::span(scratch.get(), wanted));
+    // The announced size is a promise; the only honest way to break it is to cut the connection.
+    if (!part || part->empty() || part->size() > left) {
+      log::error("a reply ended before its announced size",
+                 {{"operation", connection_.operation().name},
+                  {"reason", part ? "wrong size" : part.error().message},
+                  {"trace", head_.trace}});
+      return false;
+    }
+    if (!connection_.write_now(*part, deadline))
+      return false;
+    left -= part->size();
+  }
+  return true;
+}
+
+}  // namespace
+
+class Dispatcher::Slot {
+ public:
+  Slot(Dispatcher& dispatcher, OperationClass kind) : count_(dispatcher.in_flight(kind)) {
+    admitted_ = count_.fetch_add(1) < dispatcher.cap(kind);
+  }
+  ~Slot() { count_.fetch_sub(1); }
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+
+  [[nodiscard]] bool admitted() const { return admitted_; }
+
+ private:
+  std::atomic<std::size_t>& count_;
+  bool admitted_;
+};
+
+Dispatcher::Dispatcher(ServerShared& shared) : shared_(shared) {}
+
+std::size_t Dispatcher::cap(OperationClass kind) const {
+  const ServerLimits& limits = shared_.limits;
+  switch (kind) {
+    case OperationClass::Control:
+      return std::numeric_limits<std::size_t>::max();
+    case OperationClass::Metadata:
+      return limits.metadata_in_flight != 0 ? limits.metadata_in_flight
+                                            : std::max<std::size_t>(limits.threads * 3 / 4, 1);
+    case OperationClass::Bulk:
+      return limits.bulk_in_flight != 0 ? limits.bulk_in_flight
+                                        : std::max<std::size_t>(limits.threads / 2, 1);
+  }
+  return 1;
+}
+
+Result<Reply> Dispatcher::run(Call& call, const Operation& operation) {
+  const Slot slot(*this, operation.kind);
+  if (!slot.admitted()) {
+    ServerCounters::add(shared_.counters.overloaded);
+    return tl::unexpected(Error{ErrorCode::Overloaded, "too many calls at once, try again later",
+                                shared_.limits.retry_after});
+  }
+  ServerCounters::add(shared_.counters.calls);
+  std::string what;
+  try {
+    return operation.handler(call);
+  } catch (const std::exception& exception) {
+    what = exception.what();
+  } catch (...) {
+    what = "unknown";
+  }
+  ServerCounters::add(shared_.counters.exceptions);
+  log::error("an exception left an operation", {{"service", operation.service},
+                                                {"operation", operation.name},
+                                                {"exception", what},
+                                                {"trace", call.head().trace}});
+  return fail(ErrorCode::Internal, "internal error; the server's log has it under this trace");
+}
+
+void Dispatcher::execute(ServerConnection& connection) {
+  Exchange exchange(connection, shared_, *this);
+  if (!engine_.process(connection.http_head(), connection.address(), exchange, connection.out())) {
+    connection.refuse(400, Error{ErrorCode::Protocol, "not a request of this protocol"});
+    return;
+  }
+  if (!exchange.deliver()) {
+    connection.abort();
+    return;
+  }
+  connection.finish_request(exchange.closes());
+}
+
+}  // namespace common::rpc

@@ -1,0 +1,40 @@
+#pragma once
+
+// From a received request to its answer: decodes the request head, admits or refuses the call, runs
+// the handler, encodes. Internal to the server.
+
+#include <atomic>
+
+#include "common/rpc/http_engine.hpp"
+#include "common/rpc/server_connection.hpp"
+
+namespace common::rpc {
+
+class Dispatcher {
+ public:
+  explicit Dispatcher(ServerShared& shared);
+  Dispatcher(const Dispatcher&) = delete;
+  Dispatcher& operator=(const Dispatcher&) = delete;
+
+  // Answers the request that advance() announced with Step::Request. Called by the worker that has
+  // claimed the connection; runs the handler, so it takes as long as that.
+  void execute(ServerConnection& connection);
+
+  // The operation's result, or why there is none. For the exchange.
+  Result<Reply> run(Call& call, const Operation& operation);
+
+ private:
+  // Room for one more call of a class; gives it back when it goes.
+  class Slot;
+
+  [[nodiscard]] std::atomic<std::size_t>& in_flight(OperationClass kind) {
+    return in_flight_[static_cast<std::size_t>(kind)];
+  }
+  [[nodiscard]] std::size_t cap(OperationClass kind) const;
+
+  ServerShared& shared_;
+  HttpEngine engine_;
+  std::atomic<std::size_t> in_flight_[3]{};
+};
+
+}  // namespace common::rpc

@@ -1,0 +1,328 @@
+#include "common/rpc/server.hpp"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <exception>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "common/log/log.hpp"
+#include "common/rpc/connection_table.hpp"
+#include "common/rpc/dispatcher.hpp"
+#include "common/rpc/worker_threads.hpp"
+
+namespace common::rpc {
+namespace {
+
+// Names in the epoll set; connections have ids above the table's first.
+constexpr std::uint64_t kListenerId = 1;
+constexpr std::uint64_t kStopId = 2;
+
+// Started at once; more are added whenever the last waiting one gets work.
+constexpr std::size_t kFirstThreads = 2;
+// Accepted in one go before the next worker may accept.
+constexpr int kAcceptBatch = 64;
+// How long a worker stays with a connection whose request it has just answered. The next request of
+// a busy caller comes within some 100 microseconds; going through the epoll set instead costs two
+// system calls and often another thread's wake-up.
+constexpr std::chrono::milliseconds kLinger{2};
+// How long accepting pauses when descriptors or memory are short.
+constexpr std::chrono::milliseconds kAcceptPause{50};
+
+WallTime started_at() {
+  return SystemClock().wall_now();
+}
+
+}  // namespace
+
+class Server::Impl {
+ public:
+  explicit Impl(ServerOptions options) : options_(std::move(options)) {}
+  ~Impl() { stop(); }
+
+  Status start(OperationTable operations);
+  void stop();
+
+  [[nodiscard]] std::uint16_t port() const { return listener_.port; }
+  [[nodiscard]] std::uint64_t epoch() const { return shared_.epoch; }
+  Status reload_tls() { return options_.tls->reload(); }
+  std::size_t shed(std::size_t count) { return table_->shed(count); }
+  [[nodiscard]] ServerStats stats() const;
+
+ private:
+  Status add_status_operation(OperationTable& operations);
+  Reply status() const;
+  Status open_epoll();
+  bool add_worker();
+  void worker_main();
+  void handle(std::uint64_t id);
+  void accept_some();
+  void rearm_listener();
+  void serve(ServerConnection& connection);
+  void serve_until_parked(ServerConnection& connection);
+  [[nodiscard]] bool may_linger() const;
+
+  ServerOptions options_;
+  ServerShared shared_;
+  Instant started_boot_{};
+  Listener listener_;
+  UniqueFd epoll_;
+  UniqueFd stop_event_;
+  std::unique_ptr<Dispatcher> dispatcher_;
+  std::unique_ptr<ConnectionTable> table_;
+  std::atomic<std::size_t> waiting_{0};  // workers waiting for something to do
+  std::atomic<std::size_t> started_workers_{0};
+  WorkerThreads sweeper_;
+  WorkerThreads workers_;
+};
+
+Status Server::Impl::start(OperationTable operations) {
+  if (!options_.tls)
+    return fail(ErrorCode::InvalidArgument, "a server needs a TLS context");
+  TROTH_TRY_VOID(add_status_operation(operations));
+  started_boot_ = now();
+  shared_.limits = options_.limits;
+  shared_.operations = std::move(operations);
+  shared_.tls = options_.tls;
+  shared_.epoch = options_.epoch != 0
+                      ? options_.epoch
+                      : static_cast<std::uint64_t>(started_at().time_since_epoch().count());
+  TROTH_TRY(listener_, listen_on(options_.address, options_.port));
+  TROTH_TRY_VOID(open_epoll());
+  dispatcher_ = std::make_unique<Dispatcher>(shared_);
+  table_ = std::make_unique<ConnectionTable>(shared_, epoll_.get(), [this] {
+    const std::size_t busy =
+        started_workers_.load() - std::min(started_workers_.load(), waiting_.load());
+    return busy * 4 > shared_.limits.threads * 3;
+  });
+  bool running = sweeper_.start("rpc-sweep", 1, [this] { table_->sweep_main(); });
+  for (std::size_t i = 0; i < kFirstThreads && running; ++i)
+    running = add_worker() || i > 0;
+  if (!running)
+    return fail(ErrorCode::ResourceExhausted, "cannot start the server's threads");
+  return {};
+}
+
+Status Server::Impl::open_epoll() {
+  epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  stop_event_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!epoll_.valid() || !stop_event_.valid())
+    return fail_errno(errno, "epoll");
+  epoll_event event{};
+  event.events = EPOLLIN;  // stays readable once written: every worker sees it
+  event.data.u64 = kStopId;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_event_.get(), &event) != 0) {
+    return fail_errno(errno, "epoll");
+  }
+  event.events = EPOLLIN | EPOLLONESHOT;
+  event.data.u64 = kListenerId;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener_.fd.get(), &event) != 0) {
+    return fail_errno(errno, "epoll");
+  }
+  return {};
+}
+
+Status Server::Impl::add_status_operation(OperationTable& operations) {
+  Operation operation;
+  operation.service = options_.role;
+  operation.name = "status";
+  operation.kind = OperationClass::Control;
+  operation.body_cap = 1024;
+  operation.handler = [this](Call&) -> Result<Reply> { return status(); };
+  return operations.add(std::move(operation));
+}
+
+Reply Server::Impl::status() const {
+  const HealthReport health = options_.health ? options_.health() : HealthReport{};
+  const auto not_after = std::chrono::floor<std::chrono::seconds>(
+      options_.tls->current()->not_after().time_since_epoch());
+  return Reply::json({
+      {"role", options_.role},
+      {"version", options_.version},
+      {"uptime_s", (now() - started_boot_) / std::chrono::seconds(1)},
+      {"ready", health.ready},
+      {"message", health.message},
+      {"certificate_not_after", not_after.count()},  // seconds since 1970
+  });
+}
+
+bool Server::Impl::add_worker() {
+  waiting_.fetch_add(1);  // on its behalf, so that a burst does not start more than it needs
+  if (!workers_.start("rpc-worker", shared_.limits.threads, [this] { worker_main(); })) {
+    waiting_.fetch_sub(1);
+    return false;
+  }
+  started_workers_.fetch_add(1);
+  return true;
+}
+
+void Server::Impl::worker_main() {
+  for (;;) {
+    epoll_event event{};
+    const int ready = ::epoll_wait(epoll_.get(), &event, 1, -1);
+    if (ready < 0 && errno != EINTR)
+      return;
+    if (ready <= 0)
+      continue;
+    if (event.data.u64 == kStopId)
+      return;
+    const bool last = waiting_.fetch_sub(1) == 1;
+    try {
+      // Whoever takes the last waiting place sees to it that somebody waits again.
+      if (last && !add_worker())
+        table_->pressure_changed();
+    } catch (const std::bad_alloc&) {
+      log::warn("memory is short, cannot start another worker");
+    }
+    handle(event.data.u64);
+    waiting_.fetch_add(1);
+  }
+}
+
+void Server::Impl::handle(std::uint64_t id) {
+  if (id == kListenerId) {
+    accept_some();
+    return;
+  }
+  ServerConnection* connection = table_->claim(id);
+  if (connection != nullptr)
+    serve(*connection);
+}
+
+void Server::Impl::accept_some() {
+  for (int i = 0; i < kAcceptBatch; ++i) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    UniqueFd socket(::accept4(listener_.fd.get(), reinterpret_cast<sockaddr*>(&address), &size,
+                              SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (socket.valid()) {
+      ServerCounters::add(shared_.counters.accepted);
+      try {
+        table_->add(std::move(socket), origin_of(&address));
+      } catch (const std::bad_alloc&) {
+        ServerCounters::add(shared_.counters.refused_in_all);
+      }
+      continue;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK || shared_.stopping.load())
+      break;
+    if (errno == EINTR)
+      continue;
+    // Out of descriptors, memory or luck: the listener stays, others get time to end.
+    if (shared_.counters.accept_failures.fetch_add(1) % 1000 == 0) {
+      log::warn("accepting connections fails, pausing", {{"errno", errno}});
+    }
+    if (errno == ECONNABORTED)
+      continue;
+    (void)table_->shed(1);
+    (void)wait_for(stop_event_.get(), 1 /* POLLIN */, now() + kAcceptPause);
+    break;
+  }
+  rearm_listener();
+}
+
+void Server::Impl::rearm_listener() {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLONESHOT;
+  event.data.u64 = kListenerId;
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_.fd.get(), &event);
+}
+
+bool Server::Impl::may_linger() const {
+  return !shared_.stopping.load(std::memory_order_relaxed) &&
+         (waiting_.load(std::memory_order_relaxed) > 0 ||
+          started_workers_.load(std::memory_order_relaxed) < shared_.limits.threads);
+}
+
+// Nothing that a single connection does may end a worker: short memory ends the connection.
+void Server::Impl::serve(ServerConnection& connection) {
+  try {
+    serve_until_parked(connection);
+  } catch (const std::bad_alloc&) {
+    log::warn("memory is short, closing a connection", {{"peer", connection.address()}});
+    table_->remove(connection);
+  }
+}
+
+// Works on the connection until it waits for its peer for longer than a moment.
+void Server::Impl::serve_until_parked(ServerConnection& connection) {
+  for (;;) {
+    switch (connection.advance()) {
+      case ServerConnection::Step::Request:
+        dispatcher_->execute(connection);
+        continue;
+      case ServerConnection::Step::Replied:
+        if (may_linger() && connection.wait_readable(kLinger))
+          continue;
+        table_->park(connection, EPOLLIN | EPOLLRDHUP);
+        return;
+      case ServerConnection::Step::WantRead:
+        table_->park(connection, EPOLLIN | EPOLLRDHUP);
+        return;
+      case ServerConnection::Step::WantWrite:
+        table_->park(connection, EPOLLOUT);
+        return;
+      case ServerConnection::Step::Close:
+        table_->remove(connection);
+        return;
+    }
+  }
+}
+
+void Server::Impl::stop() {
+  if (shared_.stopping.exchange(true))
+    return;
+  if (!table_)
+    return;
+  ::shutdown(listener_.fd.get(), SHUT_RDWR);
+  table_->stop();
+  const std::uint64_t one = 1;
+  (void)!::write(stop_event_.get(), &one, sizeof one);
+  workers_.join_all();
+  sweeper_.join_all();
+  listener_.fd.reset();
+}
+
+ServerStats Server::Impl::stats() const {
+  ServerStats stats;
+  shared_.counters.copy_to(stats);
+  stats.connections = table_->size();
+  stats.threads = workers_.size();
+  stats.threads_busy = stats.threads - std::min<std::uint64_t>(stats.threads, waiting_.load());
+  stats.collected_bytes = shared_.collected_bytes.load();
+  return stats;
+}
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Server::~Server() = default;
+
+Result<std::unique_ptr<Server>> Server::start(ServerOptions options, OperationTable operations) {
+  auto impl = std::make_unique<Impl>(std::move(options));
+  TROTH_TRY_VOID(impl->start(std::move(operations)));
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+std::uint16_t Server::port() const {
+  return impl_->port();
+}
+std::uint64_t Server::epoch() const {
+  return impl_->epoch();
+}
+void Server::stop() {
+  impl_->stop();
+}
+Status Server::reload_tls() {
+  return impl_->reload_tls();
+}
+std::size_t Server::shed(std::size_t count) {
+  return impl_->shed(count);
+}
+ServerStats Server::stats() const {
+  return impl_->stats();
+}
+
+}  // namespace common::rpc

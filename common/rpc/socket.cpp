@@ -1,0 +1,165 @@
+#include "common/rpc/socket.hpp"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <memory>
+
+namespace common::rpc {
+namespace {
+
+// Refused by kernels below it anyway; the default of many systems, 128, loses bursts.
+constexpr int kBacklog = 4096;
+
+struct AddressInfoFree {
+  void operator()(addrinfo* list) const noexcept { ::freeaddrinfo(list); }
+};
+using AddressInfo = std::unique_ptr<addrinfo, AddressInfoFree>;
+
+Result<AddressInfo> resolve(const std::string& host, std::uint16_t port, int flags) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = flags | AI_NUMERICSERV;
+  addrinfo* list = nullptr;
+  const int problem = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &list);
+  if (problem == 0)
+    return AddressInfo(list);
+  return fail(problem == EAI_NONAME ? ErrorCode::InvalidArgument : ErrorCode::Unavailable,
+              "cannot resolve {}: {}", host, ::gai_strerror(problem));
+}
+
+void set_no_delay(int fd) {
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+Result<UniqueFd> dial_one(const addrinfo& target, const std::string& host, Instant deadline,
+                          int cancel_fd) {
+  UniqueFd fd(::socket(target.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid())
+    return fail_errno(errno, "socket");
+  set_no_delay(fd.get());
+  if (::connect(fd.get(), target.ai_addr, target.ai_addrlen) == 0)
+    return fd;
+  if (errno != EINPROGRESS)
+    return fail_errno(errno, "cannot reach {}", host);
+  switch (wait_for(fd.get(), POLLOUT, deadline, cancel_fd)) {
+    case Ready::Timeout:
+      return fail(ErrorCode::Unavailable, "{} did not answer in time", host);
+    case Ready::Cancelled:
+      return fail(ErrorCode::Cancelled, "the call was cancelled");
+    case Ready::Yes:
+      break;
+  }
+  int problem = 0;
+  socklen_t size = sizeof problem;
+  ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &problem, &size);
+  if (problem != 0)
+    return fail_errno(problem, "cannot reach {}", host);
+  return fd;
+}
+
+}  // namespace
+
+Instant now() {
+  timespec time{};
+  ::clock_gettime(CLOCK_BOOTTIME, &time);
+  return Instant{std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec)};
+}
+
+Result<Listener> listen_on(const std::string& address, std::uint16_t port) {
+  TROTH_TRY(auto list, resolve(address, port, AI_NUMERICHOST | AI_PASSIVE));
+  Listener listener;
+  listener.fd.reset(::socket(list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!listener.fd.valid())
+    return fail_errno(errno, "socket");
+  const int fd = listener.fd.get();
+  const int on = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  set_no_delay(fd);
+  if (::bind(fd, list->ai_addr, list->ai_addrlen) != 0) {
+    if (errno == EADDRINUSE) {
+      return fail(ErrorCode::Busy, "port {} of {} is in use; is another server running?", port,
+                  address);
+    }
+    return fail_errno(errno, "cannot listen on {} port {}", address, port);
+  }
+  if (::listen(fd, kBacklog) != 0)
+    return fail_errno(errno, "cannot listen on {}", address);
+  sockaddr_storage bound{};
+  socklen_t size = sizeof bound;
+  ::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size);
+  // The port is at the same place in both families.
+  listener.port = ntohs(reinterpret_cast<const sockaddr_in*>(&bound)->sin_port);
+  return listener;
+}
+
+bool is_loopback(const std::string& address) {
+  in_addr v4{};
+  if (::inet_pton(AF_INET, address.c_str(), &v4) == 1)
+    return (ntohl(v4.s_addr) >> 24) == 127;
+  in6_addr v6{};
+  return ::inet_pton(AF_INET6, address.c_str(), &v6) == 1 &&
+         std::memcmp(&v6, &in6addr_loopback, sizeof v6) == 0;
+}
+
+Origin origin_of(const void* socket_address) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  sa_family_t family = 0;
+  std::memcpy(&family, socket_address, sizeof family);
+  if (family == AF_INET) {
+    sockaddr_in v4{};
+    std::memcpy(&v4, socket_address, sizeof v4);
+    ::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
+    return {text.data(), text.data()};
+  }
+  sockaddr_in6 v6{};
+  std::memcpy(&v6, socket_address, sizeof v6);
+  ::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
+  // Whoever has one IPv6 address usually has its whole /64.
+  return {text.data(), std::string(reinterpret_cast<const char*>(&v6.sin6_addr), 8)};
+}
+
+Ready wait_for(int fd, short events, Instant deadline, int cancel_fd) {
+  for (;;) {
+    const Duration left = std::max(deadline - now(), Duration::zero());
+    timespec timeout{};
+    timeout.tv_sec = static_cast<std::time_t>(left / std::chrono::seconds(1));
+    timeout.tv_nsec = static_cast<long>((left % std::chrono::seconds(1)).count());
+    std::array<pollfd, 2> fds{pollfd{fd, events, 0}, pollfd{cancel_fd, POLLIN, 0}};
+    const int ready = ::ppoll(fds.data(), cancel_fd >= 0 ? 2 : 1, &timeout, nullptr);
+    if (ready == 0)
+      return Ready::Timeout;
+    if (ready < 0) {
+      if (errno == EINTR)
+        continue;
+      return Ready::Yes;  // let the next system call on the socket say what is wrong
+    }
+    if (fds[1].revents != 0)
+      return Ready::Cancelled;
+    return Ready::Yes;
+  }
+}
+
+Result<UniqueFd> dial(const std::string& host, std::uint16_t port, Instant deadline,
+                      int cancel_fd) {
+  TROTH_TRY(auto list, resolve(host, port, 0));
+  Result<UniqueFd> last = fail(ErrorCode::Unavailable, "{} has no address", host);
+  for (const addrinfo* target = list.get(); target != nullptr; target = target->ai_next) {
+    last = dial_one(*target, host, deadline, cancel_fd);
+    if (last || last.error().code == ErrorCode::Cancelled || now() >= deadline)
+      break;
+  }
+  return last;
+}
+
+}  // namespace common::rpc
