@@ -38,7 +38,7 @@ std::string_view SimDisk::directory_of(std::string_view path) {
 }
 
 void SimDisk::apply(const NameStep& step, Names& names) {
-  for (const auto& change : step) {
+  for (const auto& change : step.changes) {
     if (change.inode) {
       names[change.path] = change.inode;
     } else {
@@ -60,13 +60,17 @@ Result<SimDisk::File> SimDisk::open(std::string_view path, OpenMode mode) {
   if (entry == names_.end()) {
     if (!mode.create)
       return fail(ErrorCode::NotFound, "no file {}", path);
+    if (!is_directory(directory_of(path)))
+      return fail(ErrorCode::NotFound, "no directory to create {} in", path);
     if (write_errors_ > 0)
       return fail(ErrorCode::IoError, "create {}: input/output error", path);
     if (full_ > 0)
       return fail(ErrorCode::NoSpace, "create {}: no space left", path);
     inode = std::make_shared<Inode>();
-    change_names({{std::string(path), inode}});
+    change_names({.changes = {{std::string(path), inode}}});
   } else {
+    if (entry->second->directory)
+      return fail(ErrorCode::InvalidArgument, "{} is a directory", path);
     if (mode.create && mode.exclusive)
       return fail(ErrorCode::AlreadyExists, "{} exists", path);
     inode = entry->second;
@@ -214,31 +218,84 @@ Result<std::uint64_t> SimDisk::size(File file) {
   return std::uint64_t{inode->current.size()};
 }
 
-Status SimDisk::rename(std::string_view from, std::string_view to) {
-  if (!alive(DiskOp::Rename, 0))
+Status SimDisk::may_change_name(DiskOp op, std::string_view what, std::string_view path) {
+  if (!alive(op, 0))
     return died();
   if (write_errors_ > 0)
-    return fail(ErrorCode::IoError, "rename {}: input/output error", from);
-  auto entry = names_.find(from);
-  if (entry == names_.end())
+    return fail(ErrorCode::IoError, "{} {}: input/output error", what, path);
+  return {};
+}
+
+Status SimDisk::check_rename(std::string_view from, std::string_view to) const {
+  const auto source = names_.find(from);
+  if (source == names_.end())
     return fail(ErrorCode::NotFound, "no file {}", from);
+  if (!is_directory(directory_of(to)))
+    return fail(ErrorCode::NotFound, "no directory to rename {} into", to);
+  const auto target = names_.find(to);
+  const bool directory = source->second->directory;
+  if (target != names_.end() && from != to && (directory || target->second->directory))
+    return fail(ErrorCode::AlreadyExists, "{} exists", to);
+  if (directory && to.size() > from.size() && to.starts_with(from) && to[from.size()] == '/')
+    return fail(ErrorCode::InvalidArgument, "cannot move {} below itself", from);
+  return {};
+}
+
+Status SimDisk::rename(std::string_view from, std::string_view to) {
+  TROTH_TRY_VOID(may_change_name(DiskOp::Rename, "rename", from));
+  TROTH_TRY_VOID(check_rename(from, to));
   if (from == to)
     return {};
-  const InodePointer inode = entry->second;
-  change_names({{std::string(to), inode}, {std::string(from), nullptr}});
+  NameStep step{
+      .changes = {{std::string(to), names_.find(from)->second}, {std::string(from), nullptr}},
+      .own = 2};
+  const std::string below = std::string(from) + '/';
+  for (auto it = names_.lower_bound(below); it != names_.end() && it->first.starts_with(below);
+       ++it) {
+    step.changes.push_back({std::string(to) + '/' + it->first.substr(below.size()), it->second});
+    step.changes.push_back({it->first, nullptr});
+  }
+  change_names(std::move(step));
   recount();
   return {};
 }
 
 Status SimDisk::remove(std::string_view path) {
-  if (!alive(DiskOp::Remove, 0))
-    return died();
-  if (write_errors_ > 0)
-    return fail(ErrorCode::IoError, "remove {}: input/output error", path);
+  TROTH_TRY_VOID(may_change_name(DiskOp::Remove, "remove", path));
   if (!exists(path))
     return fail(ErrorCode::NotFound, "no file {}", path);
-  change_names({{std::string(path), nullptr}});
+  if (is_directory(path))
+    return fail(ErrorCode::InvalidArgument, "{} is a directory", path);
+  change_names({.changes = {{std::string(path), nullptr}}});
   recount();
+  return {};
+}
+
+Status SimDisk::make_directory(std::string_view path) {
+  TROTH_TRY_VOID(may_change_name(DiskOp::Open, "make directory", path));
+  if (exists(path))
+    return fail(ErrorCode::AlreadyExists, "{} exists", path);
+  if (!is_directory(directory_of(path)))
+    return fail(ErrorCode::NotFound, "no directory to make {} in", path);
+  if (full_ > 0)
+    return fail(ErrorCode::NoSpace, "make directory {}: no space left", path);
+  auto inode = std::make_shared<Inode>();
+  inode->directory = true;
+  change_names({.changes = {{std::string(path), std::move(inode)}}});
+  return {};
+}
+
+Status SimDisk::remove_directory(std::string_view path) {
+  TROTH_TRY_VOID(may_change_name(DiskOp::Remove, "remove directory", path));
+  if (!exists(path))
+    return fail(ErrorCode::NotFound, "no directory {}", path);
+  if (!is_directory(path))
+    return fail(ErrorCode::InvalidArgument, "{} is not a directory", path);
+  const std::string below = std::string(path) + '/';
+  const auto first = names_.lower_bound(below);
+  if (first != names_.end() && first->first.starts_with(below))
+    return fail(ErrorCode::AlreadyExists, "directory {} is not empty", path);
+  change_names({.changes = {{std::string(path), nullptr}}});
   return {};
 }
 
@@ -246,38 +303,65 @@ Status SimDisk::sync_directory(std::string_view directory) {
   ++counters_.syncs;
   if (!alive(DiskOp::SyncDirectory, 0))
     return died();
+  if (!is_directory(directory))
+    return fail(ErrorCode::NotFound, "no directory {}", directory);
   if (sync_errors_ > 0 || write_errors_ > 0) {
     if (sync_errors_ > 0)
       --sync_errors_;
     return fail(ErrorCode::IoError, "fsync {}: input/output error", directory);
   }
   std::erase_if(pending_names_, [&](const NameStep& step) {
-    const bool here = std::any_of(step.begin(), step.end(), [&](const NameChange& change) {
-      return directory_of(change.path) == directory;
-    });
-    if (here)
+    for (std::size_t i = 0; i < step.own; ++i) {
+      if (directory_of(step.changes[i].path) != directory)
+        continue;
       apply(step, stable_names_);
-    return here;
+      return true;
+    }
+    return false;
   });
   return {};
 }
 
-Result<std::vector<std::string>> SimDisk::list(std::string_view directory) {
+Result<std::vector<SimDisk::Listed>> SimDisk::list(std::string_view directory) {
   if (!alive(DiskOp::Open, 0))
     return died();
   if (read_errors_ > 0)
     return fail(ErrorCode::IoError, "list {}: input/output error", directory);
-  std::vector<std::string> found;
+  if (!exists(directory) && !directory.empty())
+    return fail(ErrorCode::NotFound, "no directory {}", directory);
+  if (!is_directory(directory))
+    return fail(ErrorCode::InvalidArgument, "{} is not a directory", directory);
+  std::vector<Listed> found;
   for (const auto& [path, inode] : names_) {
     if (directory_of(path) != directory)
       continue;
-    found.push_back(directory.empty() ? path : path.substr(directory.size() + 1));
+    found.push_back(
+        {directory.empty() ? path : path.substr(directory.size() + 1), inode->directory});
   }
   return found;
 }
 
 bool SimDisk::exists(std::string_view path) const {
   return names_.find(path) != names_.end();
+}
+
+bool SimDisk::is_directory(std::string_view path) const {
+  if (path.empty())
+    return true;
+  const auto entry = names_.find(path);
+  return entry != names_.end() && entry->second->directory;
+}
+
+// What lies in a directory whose own name was lost cannot be reached any more.
+void SimDisk::drop_orphans(Names& names) const {
+  std::erase_if(names, [&](const auto& entry) {
+    for (auto above = directory_of(entry.first); !above.empty(); above = directory_of(above)) {
+      const auto parent = names.find(above);
+      if (parent == names.end() || !parent->second->directory)
+        return true;
+    }
+    return false;
+  });
 }
 
 void SimDisk::recount() {
@@ -288,6 +372,7 @@ void SimDisk::recount() {
 
 void SimDisk::kill() {
   handles_.clear();
+  ++life_;
   recount();
 }
 
@@ -355,6 +440,7 @@ void SimDisk::cut_file(Inode& inode) {
 
 void SimDisk::power_cut() {
   handles_.clear();
+  ++life_;
   const auto loss = static_cast<Loss>(random_.below(kLosses));
   const std::size_t kept = random_.below(pending_names_.size() + 1);
   for (std::size_t i = 0; i < pending_names_.size(); ++i) {
@@ -364,6 +450,7 @@ void SimDisk::power_cut() {
       apply(pending_names_[i], stable_names_);
   }
   pending_names_.clear();
+  drop_orphans(stable_names_);
   names_ = stable_names_;
   // By name, so that the order does not depend on addresses; a second name finds nothing pending.
   for (auto& [path, inode] : names_)
@@ -373,19 +460,29 @@ void SimDisk::power_cut() {
 
 SimDisk::Image SimDisk::stable_image() const {
   Image image;
-  for (const auto& [path, inode] : stable_names_)
-    image.files[path] = inode->stable;
+  for (const auto& [path, inode] : stable_names_) {
+    if (inode->directory) {
+      image.directories.push_back(path);
+    } else {
+      image.files[path] = inode->stable;
+    }
+  }
   return image;
 }
 
 void SimDisk::restore(const Image& image) {
   handles_.clear();
+  ++life_;
   pending_names_.clear();
   names_.clear();
   for (const auto& [path, bytes] : image.files) {
     auto inode = std::make_shared<Inode>();
     inode->current = inode->stable = bytes;
     names_[path] = inode;
+  }
+  for (const auto& path : image.directories) {
+    names_[path] = std::make_shared<Inode>();
+    names_[path]->directory = true;
   }
   stable_names_ = names_;
   recount();

@@ -54,8 +54,7 @@ class DiskHost {
 class SimDisk {
  public:
   static constexpr std::size_t kSector = 512;  // what a drive writes whole or not at all
-  // Paths are plain names with '/' between parts; the directory is all before the last one.
-  // Directories exist by being named.
+  // Paths are plain names with '/' between parts, without a leading one; "" is the root directory.
 
   struct OpenMode {
     bool create = false;
@@ -67,6 +66,7 @@ class SimDisk {
   // Everything that would be there after a power cut that loses all that may be lost.
   struct Image {
     std::map<std::string, std::vector<std::byte>, std::less<>> files;
+    std::vector<std::string> directories;
   };
 
   // `host` may be null (no time passes, nothing dies). `capacity` in bytes of file data.
@@ -87,8 +87,16 @@ class SimDisk {
   Status rename(std::string_view from, std::string_view to);
   Status remove(std::string_view path);
   Status sync_directory(std::string_view directory);
-  Result<std::vector<std::string>> list(std::string_view directory);
+  Status make_directory(std::string_view path);
+  Status remove_directory(std::string_view path);
+  struct Listed {
+    std::string name;
+    bool is_directory = false;
+  };
+  // In byte order of the names.
+  Result<std::vector<Listed>> list(std::string_view directory);
   [[nodiscard]] bool exists(std::string_view path) const;
+  [[nodiscard]] bool is_directory(std::string_view path) const;
 
   // A sync that overlaps with other work: data written up to begin_sync() is stable once
   // finish_sync() with its answer has succeeded.
@@ -117,6 +125,8 @@ class SimDisk {
   };
   [[nodiscard]] const Counters& counters() const { return counters_; }
   [[nodiscard]] std::uint64_t used() const { return used_; }
+  // Grows whenever all handles are closed at once.
+  [[nodiscard]] std::uint64_t life() const { return life_; }
 
  private:
   using Bytes = std::vector<std::byte>;
@@ -130,14 +140,19 @@ class SimDisk {
     Bytes current;
     Bytes stable;
     std::vector<Pending> pending;
+    bool directory = false;  // then only its name matters
   };
   using InodePointer = std::shared_ptr<Inode>;
   struct NameChange {
     std::string path;
     InodePointer inode;  // null: the name is gone
   };
-  // One atomic step on names.
-  using NameStep = std::vector<NameChange>;
+  // One atomic step on names. Syncing the directory of any of the first `own` makes it stable; the
+  // others are what lies below a directory that moved.
+  struct NameStep {
+    std::vector<NameChange> changes;
+    std::size_t own = 1;
+  };
   using Names = std::map<std::string, InodePointer, std::less<>>;
 
   bool alive(DiskOp op, std::uint64_t bytes);
@@ -148,6 +163,9 @@ class SimDisk {
   void cut_file(Inode& inode);
   void tear(const Pending& write, Bytes& into);
   void recount();
+  Status may_change_name(DiskOp op, std::string_view what, std::string_view path);
+  Status check_rename(std::string_view from, std::string_view to) const;
+  void drop_orphans(Names& names) const;
   static void place(Bytes& into, std::uint64_t offset, std::span<const std::byte> bytes);
   static void apply(const Pending& change, Bytes& into);
   static void apply(const NameStep& step, Names& names);
@@ -168,6 +186,7 @@ class SimDisk {
   int read_errors_ = 0;
   int full_ = 0;
   Counters counters_;
+  std::uint64_t life_ = 0;
 };
 
 }  // namespace common::sim
