@@ -128,8 +128,14 @@ void Kernel::schedule_plan() {
 RunReport Kernel::run() {
   schedule_plan();
   index_message_faults();
-  for (auto& node : nodes_)
-    boot(*node);
+  for (auto& node : nodes_) {
+    const Duration boots_at = plan_.nodes[node->index].boots_at;
+    if (boots_at.count() <= 0) {
+      boot(*node);
+    } else {
+      push(boots_at, EventKind::Boot, node->index, 0, 0);
+    }
+  }
   const TrueTime end = plan_.length + plan_.settle_within;
   bool settled = false;
   while (!queue_.empty() && report_.failure == Failure::None && !settled) {
@@ -267,21 +273,14 @@ void Kernel::die(Node& node, bool power, Duration back_after) {
   node.busy_until = now_;
   host_.destroy(node.index);
   if (power) {
+    node.streams.clear();  // the peers find out when they write
     node.disk.power_cut();
     node.clock.reboot(now_, kUptimeAfterReboot);
     if (node.suspended > 0)
       node.clock.suspend(now_);
   } else {
     node.disk.kill();
-    for (StreamId id = 0; id < streams_.size(); ++id) {
-      for (unsigned side = 0; side < 2; ++side) {
-        Stream& stream = streams_[id];
-        if (stream.sides[side].node != node.index || !stream.sides[side].open)
-          continue;
-        stream.sides[side].open = false;
-        enqueue_stream(stream, id, 1 - side, Stream::kEnd);
-      }
-    }
+    close_streams(node);
   }
   push(now_ + std::max(back_after, Duration{1}), EventKind::Boot, node.index, node.life, 0);
 }

@@ -155,6 +155,8 @@ class Kernel {
   void break_stream(StreamId id, Duration delay);
   void notify_closed(Stream& stream, StreamId id, unsigned side, Duration delay);
   void drop_queue(Stream& stream, unsigned side);
+  void close_streams(Node& node);
+  void remember_stream(Node& node, StreamId id);
   bool stream_stuck(Node& node, const Event& event, Stream& stream, StreamId id, unsigned to);
   void enqueue_stream(Stream& stream, StreamId id, unsigned to_side, std::uint32_t slot);
   void say(NodeIndex node, std::string text);

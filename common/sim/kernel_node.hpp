@@ -3,7 +3,7 @@
 // Private to the kernel: one machine, and one stream between two of them.
 
 #include <array>
-#include <deque>
+#include <vector>
 
 #include "common/sim/kernel.hpp"
 
@@ -40,6 +40,8 @@ struct Kernel::Node final : DiskHost {
   std::vector<Event> waiting;  // arrived while stopped
   std::vector<std::pair<std::uint64_t, std::pair<SimDisk::File, std::uint64_t>>> syncs;
   SimDisk::Image backup;
+  std::vector<StreamId> streams;    // of this life, closed ones among them
+  std::size_t streams_checked = 0;  // size after closed ones were last dropped
 
   // Counts of faults in force.
   int stopped = 0;
@@ -54,6 +56,22 @@ struct Kernel::Node final : DiskHost {
   TrueTime dying_at{};
 };
 
+// Slots in order of arrival. Costs nothing while empty: a cell may have opened a million streams.
+class SlotQueue {
+ public:
+  [[nodiscard]] bool empty() const { return slots_.empty(); }
+  [[nodiscard]] std::uint32_t front() const { return slots_[head_]; }
+  void push(std::uint32_t slot) { slots_.push_back(slot); }
+  void pop() {
+    if (++head_ == slots_.size())
+      *this = SlotQueue{};
+  }
+
+ private:
+  std::vector<std::uint32_t> slots_;
+  std::size_t head_ = 0;
+};
+
 // Bytes in order and whole, or a reset: TCP as far as a protocol can tell.
 struct Kernel::Stream {
   // In place of a slot: the dialling, and an orderly close.
@@ -62,8 +80,8 @@ struct Kernel::Stream {
   struct Side {
     NodeIndex node = 0;
     std::uint32_t life = 0;
-    bool open = false;                // as this side believes
-    std::deque<std::uint32_t> inbox;  // slots on their way to this side
+    bool open = false;  // as this side believes
+    SlotQueue inbox;    // slots on their way to this side
     TrueTime last_arrival{};
     TrueTime stuck_since{-1};  // first failed try of the head; -1: none
   };

@@ -31,6 +31,7 @@ StreamId Kernel::connect(NodeIndex from, NodeIndex to) {
   if (!takes_effect(node))
     return id;
   stream.sides[0].open = true;
+  remember_stream(node, id);
   if (tracing())
     say(from, fmt::format("dials n{}, stream {}", to, id));
   // The acceptor learns of it as the first thing in its inbox.
@@ -50,7 +51,7 @@ void Kernel::enqueue_stream(Stream& stream, StreamId id, unsigned to_side, std::
     fate.delay = delay;
   }
   side.last_arrival = std::max(side.last_arrival, now_of(from) + fate.delay);
-  side.inbox.push_back(slot);
+  side.inbox.push(slot);
   push(side.last_arrival, EventKind::StreamDeliver, side.node, 0, pack(id, to_side));
 }
 
@@ -86,11 +87,32 @@ void Kernel::close_stream(NodeIndex from, StreamId id) {
 }
 
 void Kernel::drop_queue(Stream& stream, unsigned side) {
-  for (std::uint32_t slot : stream.sides[side].inbox) {
-    if (slot < Stream::kHello)
-      host_.release_slot(slot);
+  for (SlotQueue& inbox = stream.sides[side].inbox; !inbox.empty(); inbox.pop()) {
+    if (inbox.front() < Stream::kHello)
+      host_.release_slot(inbox.front());
   }
-  stream.sides[side].inbox.clear();
+}
+
+void Kernel::close_streams(Node& node) {
+  for (const StreamId id : std::exchange(node.streams, {})) {
+    for (unsigned side = 0; side < 2; ++side) {
+      Stream& stream = streams_[id];
+      if (stream.sides[side].node != node.index || !stream.sides[side].open)
+        continue;
+      stream.sides[side].open = false;
+      enqueue_stream(stream, id, 1 - side, Stream::kEnd);
+    }
+  }
+}
+
+void Kernel::remember_stream(Node& node, StreamId id) {
+  node.streams.push_back(id);
+  if (node.streams.size() < node.streams_checked * 2 + 16)
+    return;
+  std::erase_if(node.streams, [&](StreamId old) {
+    return !streams_[old].sides[0].open && !streams_[old].sides[1].open;
+  });
+  node.streams_checked = node.streams.size();
 }
 
 void Kernel::notify_closed(Stream& stream, StreamId id, unsigned side, Duration delay) {
@@ -156,10 +178,11 @@ void Kernel::handle_stream(Node& node, const Event& event) {
   }
   if (defer(node, event))
     return;
-  side.inbox.pop_front();
+  side.inbox.pop();
   if (hello) {
     side.open = true;
     side.life = node.life;
+    remember_stream(node, id);
     const NodeIndex peer = stream.sides[1 - to].node;
     if (tracing())
       say(node.index, fmt::format("accepts stream {} from n{}", id, peer));

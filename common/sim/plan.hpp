@@ -35,6 +35,7 @@ struct NodeSettings {
   std::int32_t drift_ppm = 0;
   Duration uptime = std::chrono::hours(1);  // BOOTTIME when the run begins
   Duration wall_error{};
+  Duration boots_at{};  // true time; later than zero for one that joins a running cell
 };
 
 // One request put to a node from outside: a user's open, a client's wish for the lock. What kind,

@@ -172,6 +172,15 @@ TEST_CASE("a killed node is silent, forgets, and comes back in time") {
   }
 }
 
+TEST_CASE("a node may join later") {
+  Plan plan = quiet_plan();
+  plan.nodes[2].boots_at = 4s;
+  const Outcome o = run(plan);
+  CHECK(o.count(What::Boot, 2, 0, 4s, 4001ms) == 1);
+  CHECK(o.count(What::Receive, 0, 2, 0s, 4s) == 0);
+  CHECK(after(o, 0, 2) > 20);
+}
+
 TEST_CASE("death at an effect comes between two effects of one step") {
   bool between = false;
   for (std::int64_t effect = 1; effect <= 6; ++effect) {
@@ -247,6 +256,17 @@ TEST_CASE("a stream brings everything in order, or is reset") {
   CHECK(o.count(What::StreamClosed, 0, 0, 17s, 19s) == 1);
   CHECK(o.count(What::StreamClosed, 1, 0, 17s, 19s) == 1);
   CHECK(o.count(What::StreamOpened, 1, 0, 23s, 24s) == 1);
+
+  // Both ends of many streams, in many lives.
+  plan = quiet_plan();
+  plan.length = 600s;
+  for (int i = 0; i < 500; ++i)
+    plan.faults.push_back(Fault{.at = (i + 1) * 1s,
+                                .kind = FaultKind::Kill,
+                                .node = static_cast<NodeIndex>(i % 2),
+                                .length = 100ms});
+  o = run(plan, streams);
+  CHECK(o.count(What::StreamOpened, 1, 0) >= 400);
 
   // A killed process resets its streams at once.
   o = with_fault(FaultKind::Kill, 1, 0, 100ms, streams);
