@@ -50,12 +50,15 @@ def directory(kind):
 
 
 def _environment(kind):
-    compiler = KINDS[kind][1]
-    result = dict(os.environ, CC=compiler, CXX={"gcc": "g++", "clang": "clang++"}[compiler])
+    c_compiler = KINDS[kind][1]
+    cpp_compiler = {"gcc": "g++", "clang": "clang++"}[c_compiler]
+    cached = "ccache " if shutil.which("ccache") else ""  # meson adds it only to compilers of its own choice
+    result = dict(os.environ, CC=cached + c_compiler, CXX=cached + cpp_compiler)
     if shutil.which("ld.lld"):
         result.update(CC_LD="lld", CXX_LD="lld")
     # So that a compile cached in one clone serves another.
     result.setdefault("CCACHE_BASEDIR", ROOT)
+    result.setdefault("CCACHE_NOHASHDIR", "1")
     return result
 
 
@@ -70,7 +73,7 @@ def configure(kind):
     """Make the build directory, or make it again if it was made with other options."""
     where, _, options = KINDS[kind]
     path, stamp = directory(kind), os.path.join(directory(kind), ".troth-options")
-    wanted = json.dumps([kind, options])
+    wanted = json.dumps([kind, options, _environment(kind)["CXX"]])
     try:
         with open(stamp, encoding="utf-8") as file:
             if file.read() == wanted:
