@@ -118,7 +118,9 @@ void LeaseClient::next_write(std::uint64_t version, std::uint64_t value, Effects
                         .version = version,
                         .value = value + 1,
                         .ticket = tickets_.front()};
-  effects.push_back(Send{kStore, write_});
+  // Now, or with the next repetition.
+  if (!buggify(options_.buggify, "lease-write-late"))
+    effects.push_back(Send{kStore, write_});
 }
 
 void LeaseClient::acknowledge(std::uint64_t version, Effects& effects) {

@@ -329,7 +329,7 @@ FaultMix lease_faults() {
                  {PartialMesh, 2},
                  {CutLink, 3},
                  {Lossy, 2},
-                 {Laggy, 2},
+                 {Laggy, 4},
                  {Pause, 5},
                  {Suspend, 3},
                  {SlowNode, 2},
@@ -347,7 +347,9 @@ FaultMix lease_faults() {
                  // The servers are where deaths matter.
                  {Kill, 3, 0, 1},
                  {PowerCut, 4, 0, 1},
-                 {PowerCutAtEffect, 8, 0, 1}};
+                 {PowerCutAtEffect, 8, 0, 1},
+                 {Kill, 3, 1, 1},
+                 {PowerCutAtEffect, 8, 1, 1}};
   return mix;
 }
 
