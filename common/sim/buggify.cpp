@@ -16,7 +16,7 @@ bool Buggify::fires(std::string_view name) {
   ++point->asked;
   // By visit, not by a running stream: switching one point off leaves the others as they were.
   const std::uint64_t draw = mix(mix(seed_, hash_text(name)), point->asked);
-  if (!point->enabled || scale(draw, kAlways) >= kFires)
+  if (!on_ || !point->enabled || scale(draw, kAlways) >= kFires)
     return false;
   ++point->fired;
   return true;

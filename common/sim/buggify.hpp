@@ -35,6 +35,8 @@ class Buggify {
 
   // Whether the rare thing happens now. `name` is a literal, unique in the program.
   bool fires(std::string_view name);
+  // From now on nothing fires: the cell has healed, and must come to rest.
+  void stop() { on_ = false; }
   [[nodiscard]] const std::vector<Point>& points() const { return points_; }
 
  private:

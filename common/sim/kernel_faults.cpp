@@ -266,6 +266,7 @@ void Kernel::heal() {
   if (tracing())
     lines_.add(fmt::format("{:>14.6f}  EVERYTHING HEALS", static_cast<double>(now_.count()) / 1e9));
   healed_ = true;
+  buggify_.stop();
   for (std::uint32_t i = 0; i < fault_active_.size(); ++i)
     end_fault(i);
   for (auto& node : nodes_) {

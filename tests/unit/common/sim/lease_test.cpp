@@ -45,7 +45,7 @@ TEST_CASE("a found bug is shrunk to a few faults and replays") {
   const Shrunk shrunk = shrink(experiment, plan, bugs);
   CHECK(shrunk.report.failure == Failure::Safety);
   CHECK(shrunk.plan.faults.size() <= 4);
-  CHECK(shrunk.plan.work.size() <= 4);
+  CHECK(shrunk.plan.work.size() <= 8);
   CHECK(shrunk.plan.faults.size() + shrunk.plan.work.size() <
         (plan.faults.size() + plan.work.size()) / 4);
   const RunReport again = experiment.run(shrunk.plan, {.bugs = bugs});
