@@ -178,16 +178,17 @@ Schema::Section& Schema::Section::size(std::string_view key, std::uint64_t* targ
 }
 
 Schema::Section& Schema::Section::endpoint(std::string_view key, Endpoint* target,
-                                           std::string_view help, Presence presence) {
+                                           std::string_view help, PortZero zero) {
   const bool has_default = !target->host.empty();
   Setting setting{name_,
                   std::string(key),
                   std::string(help),
                   "an address and a port",
                   in_quotes(has_default ? format_endpoint(*target) : ""),
-                  presence};
-  setting.accept = [target](const RawValue& value, const std::string&) -> Result<Setting::Commit> {
-    const auto parsed = parse_endpoint(value.text);
+                  has_default ? Presence::Optional : Presence::Required};
+  setting.accept = [target, zero](const RawValue& value,
+                                  const std::string&) -> Result<Setting::Commit> {
+    const auto parsed = parse_endpoint(value.text, zero);
     if (value.kind != RawValue::Kind::Text || !parsed) {
       return not_accepted(
           "an address and a port in quotes, such as \"127.0.0.1:7480\" or \"[::1]:7480\"");

@@ -126,7 +126,7 @@ class Schema::Section {
   Section& size(std::string_view key, std::uint64_t* target, Range<std::uint64_t> range,
                 std::string_view help);
   Section& endpoint(std::string_view key, Endpoint* target, std::string_view help,
-                    Presence presence = Presence::Optional);
+                    PortZero zero = PortZero::Refused);
 
   template <std::integral T>
   Section& integer(std::string_view key, T* target, Range<std::int64_t> range,

@@ -119,12 +119,11 @@ std::string format_size(std::uint64_t bytes) {
   return format_with_unit(bytes, kSizeUnits.begin(), kSizeUnits.end(), "B");
 }
 
-Result<Endpoint> parse_endpoint(std::string_view text) {
+Result<Endpoint> parse_endpoint(std::string_view text, PortZero zero) {
   const auto bad = [] {
-    return fail(
-        ErrorCode::InvalidArgument,
-        "expected an address and a port from 1 to 65535, such as 127.0.0.1:7480, [::1]:7480 "
-        "or name.example.org:7480");
+    return fail(ErrorCode::InvalidArgument,
+                "expected an address and a port up to 65535, such as 127.0.0.1:7480, [::1]:7480 "
+                "or name.example.org:7480");
   };
   const bool bracketed = text.starts_with('[');
   const std::size_t colon = text.rfind(':');
@@ -146,7 +145,8 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
   std::uint16_t port = 0;
   const auto [rest, error] =
       std::from_chars(port_text.data(), port_text.data() + port_text.size(), port);
-  if (error != std::errc() || rest != port_text.data() + port_text.size() || port == 0)
+  const bool refused = port == 0 && zero == PortZero::Refused;
+  if (error != std::errc() || rest != port_text.data() + port_text.size() || refused)
     return bad();
   return Endpoint{std::string(host), port};
 }

@@ -28,7 +28,9 @@ struct Endpoint {
   std::uint16_t port = 0;
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };
-Result<Endpoint> parse_endpoint(std::string_view text);
+// Port 0 means "any free one", which makes sense only for listening.
+enum class PortZero : std::uint8_t { Refused, Allowed };
+Result<Endpoint> parse_endpoint(std::string_view text, PortZero zero = PortZero::Refused);
 std::string format_endpoint(const Endpoint& endpoint);
 
 // A whole decimal number, with an optional sign and TOML's underscores between digits.

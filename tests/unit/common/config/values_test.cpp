@@ -88,6 +88,8 @@ TEST_CASE("endpoints: refused") {
     CAPTURE(text);
     CHECK_FAILS(parse_endpoint(text), common::ErrorCode::InvalidArgument);
   }
+  CHECK_OK(parse_endpoint("127.0.0.1:0", PortZero::Allowed));
+  CHECK_FAILS(parse_endpoint("127.0.0.1:", PortZero::Allowed), common::ErrorCode::InvalidArgument);
   CHECK_FAILS(parse_endpoint(std::string(300, 'a') + ":80"), common::ErrorCode::InvalidArgument);
 }
 
