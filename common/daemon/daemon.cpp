@@ -1,0 +1,329 @@
+#include "common/daemon/daemon.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "common/crypto/certificates.hpp"
+#include "common/daemon/data_directory.hpp"
+#include "common/daemon/descriptor_limit.hpp"
+#include "common/daemon/port_probe.hpp"
+#include "common/daemon/self_probe.hpp"
+#include "common/daemon/server_certificate.hpp"
+#include "common/log/log.hpp"
+#include "common/rpc/health_listener.hpp"
+#include "common/rpc/server.hpp"
+#include "common/version.hpp"
+
+namespace common::daemon {
+namespace {
+
+// Descriptors beside connections: standard streams, listeners, epoll sets, database and log files.
+constexpr std::uint64_t kOtherDescriptors = 256;
+
+CertificateFiles files_of(const ServerSettings& settings) {
+  return {settings.certificate, settings.key, settings.ca};
+}
+
+// How long no call may be answered, with nothing moving at all, before the watchdog is no longer
+// fed: several probes, each with its deadline.
+constexpr std::chrono::seconds kCallSilence{20};
+
+// The context that sessions start from, made from the settings' files now and at every reload.
+Result<std::shared_ptr<tls::ReloadableContext>> make_tls(const ServerSettings& settings,
+                                                         const Clock& clock,
+                                                         tls::ClientCertificates clients) {
+  const tls::ServerOptions options{settings.certificate, settings.key, settings.ca, clients};
+  const auto maker = [options, files = files_of(settings), role = settings.role,
+                      &clock]() -> Result<tls::ContextPtr> {
+    TROTH_TRY([[maybe_unused]] const auto validity,
+              check_server_certificate(files, role, clock.wall_now()));
+    return tls::make_server(options);
+  };
+  TROTH_TRY(auto context, tls::ReloadableContext::make(maker));
+  return std::shared_ptr<tls::ReloadableContext>(std::move(context));
+}
+
+std::string_view sentence_of(CertificateUrgency urgency) {
+  switch (urgency) {
+    case CertificateUrgency::None:
+    case CertificateUrgency::Soon:
+      return "the certificate runs out soon; renew it with `troth cell cert`";
+    case CertificateUrgency::Near:
+      return "the certificate runs out within a week; renew it with `troth cell cert`";
+    case CertificateUrgency::Last:
+      return "the certificate runs out within a day; renew it now with `troth cell cert`";
+    case CertificateUrgency::Expired:
+      return "the certificate has run out: nobody can connect; renew it with `troth cell cert`";
+  }
+  return "";
+}
+
+// The certificate in use: tells people when it runs out. Main thread, apart from the metrics.
+class CertificateWatch {
+ public:
+  CertificateWatch(const ServerSettings& settings, const Foundation& foundation)
+      : files_(files_of(settings)),
+        role_(settings.role),
+        clock_(foundation.clock),
+        not_after_(foundation.metrics.gauge("troth_certificate_not_after_seconds",
+                                            "When the certificate runs out, since 1970.")),
+        urgency_(foundation.metrics.gauge(
+            "troth_certificate_urgency",
+            "0: fine, 1: at most 30 days left, 2: 7 days, 3: one day, 4: expired.")) {}
+
+  // Reads the files anew: after the start and after every reload that succeeded.
+  void refresh() {
+    const auto validity = check_server_certificate(files_, role_, clock_.wall_now());
+    if (!validity)
+      return;  // replaced since it was loaded; the next reload will tell
+    validity_ = *validity;
+    const auto end = std::chrono::floor<std::chrono::seconds>(validity_.not_after);
+    not_after_.set(static_cast<double>(end.time_since_epoch().count()));
+    tick();
+  }
+
+  void tick() {
+    const WallTime now = clock_.wall_now();
+    urgency_.set(static_cast<double>(certificate_urgency(validity_, now)));
+    const auto urgency = alarm_.on(validity_, now);
+    if (!urgency)
+      return;
+    const bool late = *urgency >= CertificateUrgency::Last;
+    log::write(late ? log::Level::Error : log::Level::Warn, sentence_of(*urgency),
+               {{"certificate", files_.certificate},
+                {"not_after", crypto::format_time(validity_.not_after)},
+                {"days_left", crypto::days_left(validity_.not_after, now)}});
+  }
+
+ private:
+  CertificateFiles files_;
+  std::string role_;
+  const Clock& clock_;
+  metrics::Gauge& not_after_;
+  metrics::Gauge& urgency_;
+  CertificateValidity validity_{};
+  CertificateAlarm alarm_;
+};
+
+// What the RPC server counts anyway, as metrics.
+void add_rpc_metrics(metrics::Registry& metrics, const rpc::Server& server) {
+  const auto add = [&](metrics::Type type, std::string_view name, std::string_view help,
+                       std::uint64_t rpc::ServerStats::*field) {
+    metrics.sampled(type, name, help, {},
+                    [&server, field] { return static_cast<double>(server.stats().*field); });
+  };
+#define TROTH_RPC_METRIC(field, help) \
+  add(metrics::Type::Counter, "troth_rpc_" #field "_total", help, &rpc::ServerStats::field);
+  TROTH_RPC_SERVER_COUNTS(TROTH_RPC_METRIC)
+#undef TROTH_RPC_METRIC
+  add(metrics::Type::Gauge, "troth_rpc_connections", "Connections open now.",
+      &rpc::ServerStats::connections);
+  add(metrics::Type::Gauge, "troth_rpc_threads", "Worker threads running now.",
+      &rpc::ServerStats::threads);
+  add(metrics::Type::Gauge, "troth_rpc_threads_busy", "Worker threads at work now.",
+      &rpc::ServerStats::threads_busy);
+}
+
+// Grows with whatever the RPC server does for anybody. While it moves the server is busy, perhaps
+// too busy for our own probe, but not dead: killing it for that would finish an attacker's work.
+std::uint64_t work_done(const rpc::Server& server) {
+  const rpc::ServerStats stats = server.stats();
+  return stats.accepted + stats.handshakes + stats.calls + stats.bytes_in + stats.bytes_out;
+}
+
+// A started server: owns, in this order, the data directory, the service and the listeners.
+class ServerApplication final : public Application {
+ public:
+  static Result<std::unique_ptr<Application>> start(const Daemon& daemon,
+                                                    const ServerSettings& settings,
+                                                    const Foundation& foundation);
+
+  [[nodiscard]] std::string status() const override;
+  void tick() override {
+    certificate_.tick();
+    service_->tick();
+  }
+  Status reload() override;
+  void stop() override;
+
+ private:
+  ServerApplication(const ServerSettings& settings, const Foundation& foundation,
+                    DataDirectory directory)
+      : settings_(settings),
+        foundation_(foundation),
+        directory_(std::move(directory)),
+        server_foundation_{foundation_, settings_, directory_.path()},
+        certificate_(settings, foundation) {}
+
+  Status start_rpc(const Daemon& daemon);
+  Status start_health();
+  Status start_probe();
+
+  const ServerSettings& settings_;
+  const Foundation& foundation_;
+  DataDirectory directory_;
+  ServerFoundation server_foundation_;
+  CertificateWatch certificate_;
+  std::unique_ptr<Service> service_;
+  std::unique_ptr<rpc::Server> rpc_;
+  std::shared_ptr<tls::ReloadableContext> health_tls_;  // none: plain, on loopback
+  std::unique_ptr<rpc::HealthListener> health_;
+  std::unique_ptr<SelfProbe> probe_;
+};
+
+Status ServerApplication::start_rpc(const Daemon& daemon) {
+  rpc::OperationTable table;
+  TROTH_TRY_VOID(service_->add_operations(table));
+  rpc::ServerOptions options;
+  options.address = settings_.listen.host;
+  options.port = settings_.listen.port;
+  TROTH_TRY(options.tls, make_tls(settings_, foundation_.clock, tls::ClientCertificates::Optional));
+  options.role = daemon.role;
+  options.version = version();
+  options.health = [service = service_.get()] { return service->health(); };
+  options.limits.connections = settings_.connections;
+  options.limits.connections_per_address = settings_.connections_per_address;
+  options.limits.threads = settings_.threads;
+  TROTH_TRY(rpc_, rpc::Server::start(std::move(options), std::move(table)));
+  add_rpc_metrics(foundation_.metrics, *rpc_);
+  return {};
+}
+
+Status ServerApplication::start_health() {
+  rpc::HealthListenerOptions options;
+  options.address = settings_.health_listen.host;
+  options.port = settings_.health_listen.port;
+  if (!is_loopback_address(options.address)) {
+    TROTH_TRY(health_tls_,
+              make_tls(settings_, foundation_.clock, tls::ClientCertificates::Required));
+    options.tls = health_tls_;
+  }
+  TROTH_TRY(health_,
+            rpc::HealthListener::start(
+                std::move(options), [&metrics = foundation_.metrics] { return metrics.render(); },
+                [service = service_.get()] { return service->health(); }));
+  return {};
+}
+
+Status ServerApplication::start_probe() {
+  Heartbeat& calls = foundation_.heartbeats.add("answering calls", kCallSilence);
+  foundation_.heartbeats.add_activity(calls, [server = rpc_.get()] { return work_done(*server); });
+  const std::string& host = settings_.listen.host;
+  const bool any = host == "0.0.0.0" || host == "::";
+  TROTH_TRY(const auto identity, read_server_certificate(settings_.certificate));
+  TROTH_TRY(probe_, SelfProbe::start({.address = any ? (host == "::" ? "::1" : "127.0.0.1") : host,
+                                      .port = rpc_->port(),
+                                      .server_name = identity.any_name,
+                                      .role = settings_.role,
+                                      .ca = settings_.ca,
+                                      .heartbeat = &calls}));
+  return {};
+}
+
+Result<std::unique_ptr<Application>> ServerApplication::start(const Daemon& daemon,
+                                                              const ServerSettings& settings,
+                                                              const Foundation& foundation) {
+  // A directory in use names the process that has it, so it is looked at before the ports.
+  const auto& schema = foundation.schema;
+  TROTH_TRY(auto directory, DataDirectory::open(settings.data_dir));
+  TROTH_TRY_VOID(check_can_listen(settings.listen, schema.origin("server", "listen")));
+  TROTH_TRY_VOID(
+      check_can_listen(settings.health_listen, schema.origin("server", "health_listen")));
+  const auto warning = raise_descriptor_limit(settings.connections + kOtherDescriptors);
+
+  std::unique_ptr<ServerApplication> server(
+      new ServerApplication(settings, foundation, std::move(directory)));
+  TROTH_TRY(server->service_, daemon.make(server->server_foundation_));
+  TROTH_TRY_VOID(server->start_rpc(daemon));
+  TROTH_TRY_VOID(server->start_health());
+  TROTH_TRY_VOID(server->start_probe());
+  server->directory_.keep();
+  if (warning)
+    log::warn(*warning);
+  log::info("serving", {{"role", daemon.role},
+                        {"name", settings.name},
+                        {"port", server->rpc_->port()},
+                        {"health_port", server->health_->port()},
+                        {"data_dir", settings.data_dir}});
+  server->certificate_.refresh();
+  return server;
+}
+
+std::string ServerApplication::status() const {
+  const rpc::HealthReport report = service_->health();
+  const config::Endpoint listen{settings_.listen.host, rpc_->port()};
+  const config::Endpoint health{settings_.health_listen.host, health_->port()};
+  return fmt::format("{} listening={} health={} {}", report.ready ? "serving" : "not ready",
+                     config::format_endpoint(listen), config::format_endpoint(health),
+                     report.message);
+}
+
+Status ServerApplication::reload() {
+  TROTH_TRY_VOID(rpc_->reload_tls());
+  if (health_tls_)
+    TROTH_TRY_VOID(health_tls_->reload());
+  TROTH_TRY_VOID(probe_->reload());
+  certificate_.refresh();
+  return {};
+}
+
+void ServerApplication::stop() {
+  probe_.reset();
+  // Health last: until the end, whoever asks is told.
+  rpc_->stop();
+  service_->stop();
+  health_->stop();
+}
+
+// Nothing is made or changed here; --check ends after it.
+Result<std::string> check(const Daemon& daemon, const ServerSettings& settings,
+                          const Foundation& foundation) {
+  TROTH_TRY_VOID(settings.check(foundation.schema));
+  const WallTime now = foundation.clock.wall_now();
+  TROTH_TRY(const auto validity, check_server_certificate(files_of(settings), settings.role, now));
+  // The same once more, as the listener will read it.
+  TROTH_TRY([[maybe_unused]] const auto context,
+            make_tls(settings, foundation.clock, tls::ClientCertificates::Optional));
+  return fmt::format(
+      "{}: the configuration of {} \"{}\" is good; its certificate lasts {} more days", daemon.name,
+      daemon.role, settings.name, crypto::days_left(validity.not_after, now));
+}
+
+class HealthOnlyService final : public Service {
+ public:
+  explicit HealthOnlyService(std::string message) : message_(std::move(message)) {}
+  Status add_operations(rpc::OperationTable&) override { return {}; }
+  [[nodiscard]] rpc::HealthReport health() const override { return {true, message_}; }
+
+ private:
+  std::string message_;
+};
+
+}  // namespace
+
+std::unique_ptr<Service> health_only_service(std::string message) {
+  return std::make_unique<HealthOnlyService>(std::move(message));
+}
+
+int run_daemon(int argc, char** argv, const Daemon& daemon) {
+  ServerSettings settings;
+  settings.listen = daemon.listen;
+  settings.health_listen = daemon.health_listen;
+  Program program;
+  program.name = daemon.name;
+  program.about = daemon.about;
+  program.settings = [&](config::Schema& schema) {
+    settings.declare(schema, daemon.role);
+    if (daemon.settings)
+      daemon.settings(schema);
+  };
+  program.check = [&](const Foundation& foundation) { return check(daemon, settings, foundation); };
+  program.start = [&](const Foundation& foundation) {
+    return ServerApplication::start(daemon, settings, foundation);
+  };
+  return run_program(argc, argv, program);
+}
+
+}  // namespace common::daemon

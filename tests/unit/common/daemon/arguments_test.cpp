@@ -1,0 +1,33 @@
+#include "common/daemon/arguments.hpp"
+
+#include "tests/support/test.hpp"
+
+using namespace common::daemon;
+using Action = Arguments::Action;
+
+TEST_CASE("command lines: accepted") {
+  CHECK(parse_arguments({})->action == Action::Run);
+  CHECK(parse_arguments({"--config", "a.toml"})->config == "a.toml");
+  CHECK(parse_arguments({"--config=a=b.toml"})->config == "a=b.toml");
+  CHECK(parse_arguments({"--check", "--config", "a"})->action == Action::Check);
+  CHECK(parse_arguments({"--help"})->action == Action::Help);
+  CHECK(parse_arguments({"-h"})->action == Action::Help);
+  CHECK(parse_arguments({"--config", "a", "--help", "nonsense"})->action == Action::Help);
+  CHECK(parse_arguments({"--version"})->action == Action::Version);
+  CHECK(parse_arguments({"/mnt"}, 1)->positional == std::vector<std::string>{"/mnt"});
+}
+
+TEST_CASE("command lines: refused") {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"--config"},
+                                             {"--confg", "a"},
+                                             {"-c", "a"},
+                                             {"a.toml"},
+                                             {""},
+                                             {"--"},
+                                             {"--check=yes"},
+                                             {"--config", "a", "b"}}) {
+    CHECK_FAILS(parse_arguments(words), common::ErrorCode::InvalidArgument);
+  }
+  CHECK_FAILS(parse_arguments({"/mnt", "/more"}, 1), common::ErrorCode::InvalidArgument);
+}
