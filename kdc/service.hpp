@@ -1,0 +1,14 @@
+#pragma once
+
+#include <memory>
+
+#include "common/daemon/daemon.hpp"
+#include "common/result.hpp"
+
+namespace kdc {
+
+// What troth-kdc does beside answering status and health. Owned by run_daemon.
+common::Result<std::unique_ptr<common::daemon::Service>> make_service(
+    const common::daemon::ServerFoundation& foundation);
+
+}  // namespace kdc
