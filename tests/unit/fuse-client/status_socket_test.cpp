@@ -1,0 +1,138 @@
+#include "fuse-client/status_socket.hpp"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <filesystem>
+
+#include "tests/support/temp_dir.hpp"
+#include "tests/support/test.hpp"
+
+using common::ErrorCode;
+using fuse_client::StatusSocket;
+namespace fs = std::filesystem;
+
+namespace {
+
+sockaddr_un address_of(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+std::string ask(const std::string& path) {
+  const common::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const timeval patience{30, 0};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  const sockaddr_un address = address_of(path);
+  REQUIRE(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
+  std::string all;
+  std::array<char, 256> buffer{};
+  for (;;) {
+    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
+    if (n <= 0)
+      return all;
+    all.append(buffer.data(), static_cast<std::size_t>(n));
+  }
+}
+
+struct Fixture {
+  test_support::TempDir dir;
+  std::string directory = (dir / "mounts").string();
+
+  auto open() const {
+    return StatusSocket::open(
+        {.directory = directory, .name = "m.sock", .line = [] { return std::string("{}\n"); }});
+  }
+  std::string path() const { return directory + "/m.sock"; }
+};
+
+mode_t mode_of(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 ? info.st_mode & 07777 : 0;
+}
+
+}  // namespace
+
+TEST_CASE("whoever asks gets the line, and nobody else may ask") {
+  const Fixture fixture;
+  ::umask(077);
+  const auto socket = fixture.open();
+  REQUIRE_OK(socket);
+  CHECK(ask(fixture.path()) == "{}\n");
+  CHECK(ask(fixture.path()) == "{}\n");
+  CHECK(mode_of(fixture.directory) == 0700);
+  CHECK(mode_of(fixture.path()) == 0600);
+}
+
+TEST_CASE("the socket goes with the mount") {
+  const Fixture fixture;
+  { REQUIRE_OK(fixture.open()); }
+  CHECK_FALSE(fs::exists(fixture.path()));
+}
+
+TEST_CASE("a live socket is refused and goes on living") {
+  const Fixture fixture;
+  const auto first = fixture.open();
+  REQUIRE_OK(first);
+  CHECK_FAILS(fixture.open(), ErrorCode::Busy);
+  CHECK(ask(fixture.path()) == "{}\n");
+}
+
+TEST_CASE("a socket that a dead process left is replaced") {
+  const Fixture fixture;
+  REQUIRE(::mkdir(fixture.directory.c_str(), 0700) == 0);
+  {
+    const common::UniqueFd dead(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const sockaddr_un address = address_of(fixture.path());
+    REQUIRE(::bind(dead.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
+  }
+  REQUIRE(fs::exists(fixture.path()));
+  const auto socket = fixture.open();
+  REQUIRE_OK(socket);
+  CHECK(ask(fixture.path()) == "{}\n");
+}
+
+TEST_CASE("a socket that somebody serves without our lock is refused, too") {
+  const Fixture fixture;
+  REQUIRE(::mkdir(fixture.directory.c_str(), 0700) == 0);
+  const common::UniqueFd other(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const sockaddr_un address = address_of(fixture.path());
+  REQUIRE(::bind(other.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
+  REQUIRE(::listen(other.get(), 1) == 0);
+  CHECK_FAILS(fixture.open(), ErrorCode::Busy);
+  CHECK(fs::exists(fixture.path()));
+}
+
+TEST_CASE("what is no socket is left alone") {
+  const Fixture fixture;
+  REQUIRE(::mkdir(fixture.directory.c_str(), 0700) == 0);
+  REQUIRE_OK(test_support::write_file(fixture.path(), "precious"));
+  CHECK_FAILS(fixture.open(), ErrorCode::AlreadyExists);
+  CHECK(*test_support::read_file(fixture.path()) == "precious");
+}
+
+TEST_CASE("a directory open to others, or a link in its place, is refused") {
+  const Fixture fixture;
+  REQUIRE(::mkdir(fixture.directory.c_str(), 0700) == 0);
+  REQUIRE(::chmod(fixture.directory.c_str(), 0755) == 0);
+  CHECK_FAILS(fixture.open(), ErrorCode::PermissionDenied);
+  REQUIRE(::rmdir(fixture.directory.c_str()) == 0);
+  REQUIRE(::mkdir((fixture.dir / "real").c_str(), 0700) == 0);
+  REQUIRE(::symlink((fixture.dir / "real").c_str(), fixture.directory.c_str()) == 0);
+  CHECK_FAILS(fixture.open(), ErrorCode::PermissionDenied);
+}
+
+TEST_CASE("mount points have different names that fit a socket") {
+  using fuse_client::socket_name;
+  CHECK(socket_name("/mnt/a").starts_with("a-"));
+  CHECK(socket_name("/mnt/a") != socket_name("/srv/a"));
+  CHECK(socket_name("/").starts_with("root-"));
+  CHECK(socket_name("/x/" + std::string(4000, 'y')).size() < 60);
+  CHECK(socket_name("/x/a b\n/..").find('/') == std::string::npos);
+}
