@@ -91,12 +91,14 @@ void ConnectionTable::remove(ServerConnection& connection) {
   lock.unlock();  // closing says goodbye over TLS
 }
 
-std::size_t ConnectionTable::shed(std::size_t count) {
+std::size_t ConnectionTable::shed(std::size_t count, Duration idle_for) {
+  const Instant since = now() - idle_for;
   std::vector<Owned> gone;
   MutexLock lock(mutex_);
   std::vector<ServerConnection*> idle;
   for (auto& [id, entry] : entries_) {
-    if (entry.parked && entry.connection->phase() == ServerConnection::Phase::Idle) {
+    if (entry.parked && entry.connection->phase() == ServerConnection::Phase::Idle &&
+        entry.connection->idle_since() <= since) {
       idle.push_back(entry.connection.get());
     }
   }

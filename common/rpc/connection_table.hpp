@@ -38,8 +38,8 @@ class ConnectionTable {
   // Destroys a claimed connection.
   void remove(ServerConnection& connection) EXCLUDES(mutex_);
 
-  // Closes up to `count` idle connections, longest idle first.
-  std::size_t shed(std::size_t count) EXCLUDES(mutex_);
+  // Closes up to `count` connections idle for at least `idle_for`, longest idle first.
+  std::size_t shed(std::size_t count, Duration idle_for = {}) EXCLUDES(mutex_);
 
   // Ends connections whose phase has overstayed; sleeps until the next may, until stop(). For the
   // sweeper's thread.

@@ -218,7 +218,7 @@ void Server::Impl::accept_some() {
     }
     if (errno == ECONNABORTED)
       continue;
-    (void)table_->shed(1);
+    (void)table_->shed(1, shared_.limits.idle_under_pressure);
     (void)wait_for(stop_event_.get(), 1 /* POLLIN */, now() + kAcceptPause);
     break;
   }
