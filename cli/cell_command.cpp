@@ -1,0 +1,81 @@
+#include <CLI/CLI.hpp>
+
+#include "cli/commands.hpp"
+#include "cli/output.hpp"
+#include "common/cell/init.hpp"
+
+namespace cli {
+namespace {
+
+struct InitArguments {
+  std::string directory;
+  common::cell::InitOptions options;
+  unsigned days = static_cast<unsigned>(common::crypto::kDefaultValidity.count());
+};
+
+int init(const InitArguments& arguments, common::WallTime now) {
+  common::cell::InitOptions options = arguments.options;
+  options.certificate_validity = std::chrono::days(arguments.days);
+  const auto made = common::cell::init_cell(arguments.directory, options, now);
+  if (!made) {
+    print_error(made.error().message);
+    return made.error().code == common::ErrorCode::InvalidArgument ? kExitUsage : kExitFailure;
+  }
+  for (const std::string& left : made->unfinished) {
+    print_error("an earlier attempt was interrupted and left " + left +
+                "; if no other is running, remove it");
+  }
+  std::string text =
+      fmt::format("Made the cell {} in {}\n\n", made->description.name, made->directory);
+  for (const auto& server : made->description.servers)
+    text += fmt::format("  {:<12} {}\n", server.role, server.address);
+  text += fmt::format(
+      "\nStart a server:   troth-kdc --config {0}/kdc/troth-kdc.toml\n"
+      "See how it is:    troth status --cell {0}\n"
+      "Certificates end in {1} days; renew with: troth cell cert renew --all --cell {0}\n"
+      "Keep {0}/ca/ca.key safe: whoever has it can pretend to be any server.\n",
+      made->directory, arguments.days);
+  print(text);
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_cell_commands(CLI::App& app, Session& session) {
+  auto* cell = app.add_subcommand("cell", "Make a cell and look after its certificates.");
+  cell->require_subcommand(0, 1);
+  auto arguments = std::make_shared<InitArguments>();
+  auto& options = arguments->options;
+  auto* command = cell->add_subcommand(
+      "init", "Make a cell: authority, certificates and configuration of its servers.");
+  command->add_option("DIR", arguments->directory, "Where to make it; must not exist yet.")
+      ->type_name("DIR")
+      ->required();
+  command->add_option("--name", options.name, "The cell's name, for people.")
+      ->capture_default_str();
+  command
+      ->add_option("--listen", options.listen,
+                   "Address that the servers listen on; 0.0.0.0 or :: for all.")
+      ->capture_default_str()
+      ->type_name("ADDRESS");
+  command
+      ->add_option("--host", options.hosts,
+                   "Name or address at which clients reach the servers; may be given again.")
+      ->type_name("HOST")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command
+      ->add_option("--port", options.port,
+                   "Port of the KDC; the lock server's and file server's follow.")
+      ->capture_default_str()
+      ->type_name("PORT");
+  command->add_option("--days", arguments->days, "How long server certificates last.")
+      ->capture_default_str()
+      ->type_name("DAYS");
+  command->callback([&session, arguments] {
+    session.action = [&session, arguments] { return init(*arguments, session.clock.wall_now()); };
+  });
+  add_cert_commands(*cell, session);
+}
+
+}  // namespace cli

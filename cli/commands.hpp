@@ -1,0 +1,39 @@
+#pragma once
+
+// The commands of `troth`. Each function adds its part to the tree; what a command does runs when
+// it was chosen, and leaves its exit code behind. Main thread only.
+
+#include <functional>
+#include <string>
+
+#include "common/clock.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace cli {
+
+inline constexpr int kExitOk = 0;  // done; everything asked about is well
+inline constexpr int kExitFailure =
+    1;                                // it could not be done, or something asked about is not well
+inline constexpr int kExitUsage = 2;  // the command line is wrong
+
+// What all commands share.
+struct Session {
+  const common::Clock& clock;
+  // Set by the chosen command.
+  std::function<int()> action;
+};
+
+// The help of `command`, which is the program itself or one of its commands.
+std::string help_of(const CLI::App& command);
+
+void add_cell_commands(CLI::App& app, Session& session);
+void add_cert_commands(CLI::App& cell, Session& session);
+void add_status_command(CLI::App& app, Session& session);
+void add_version_command(CLI::App& app, Session& session);
+void add_completion_command(CLI::App& app, Session& session);
+void add_help_command(CLI::App& app, Session& session);
+
+}  // namespace cli
