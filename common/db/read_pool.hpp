@@ -1,0 +1,48 @@
+#pragma once
+
+// Connections that read, for many threads at once.
+
+#include <memory>
+#include <vector>
+
+#include "common/db/function_ref.hpp"
+#include "common/db/poison.hpp"
+#include "common/db/transaction.hpp"
+#include "common/sync/mutex.hpp"
+
+namespace common::db {
+
+// A fixed number of read-only connections, opened when first needed; the one used last is used
+// next, since its cache is warm. Safe from any thread.
+class ReadPool {
+ public:
+  struct Options {
+    std::string path;
+    std::size_t connections = 8;
+    int cache_kib = 2000;
+    std::chrono::milliseconds longest_read{5000};
+  };
+  ReadPool(Options options, std::shared_ptr<ChecksumVfs> vfs, Poison& poison, const Clock& clock);
+
+  // See Database::read.
+  [[nodiscard]] Status read(FunctionRef<Status(ReadTx&)> look, Instant deadline);
+
+  // Waits until no read is under way, then closes all connections; later reads are Unavailable.
+  void close();
+
+ private:
+  [[nodiscard]] Result<std::unique_ptr<Connection>> take(Instant deadline);
+  void give_back(std::unique_ptr<Connection> connection);
+
+  const Options options_;
+  const std::shared_ptr<ChecksumVfs> vfs_;
+  Poison& poison_;
+  const Clock& clock_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::vector<std::unique_ptr<Connection>> free_ GUARDED_BY(mutex_);
+  std::size_t lent_ GUARDED_BY(mutex_) = 0;
+  bool closed_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace common::db
