@@ -1,0 +1,295 @@
+// What a database does when its disk fails, fills up, or changes behind its back.
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <random>
+#include <thread>
+
+#include "common/db/page_checksum.hpp"
+#include "tests/support/db_crash_check.hpp"
+#include "tests/unit/common/db/db_fixture.hpp"
+
+using namespace db_test;
+
+namespace {
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void write_file(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+void flip_bit(const std::string& path, std::size_t bit) {
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  char byte = 0;
+  file.seekg(static_cast<std::streamoff>(bit / 8)).get(byte);
+  byte = static_cast<char>(byte ^ (1 << (bit % 8)));
+  file.seekp(static_cast<std::streamoff>(bit / 8)).put(byte);
+}
+
+// A database of some tens of pages, closed in order unless `killed`: then its WAL is full.
+void make_database(const TemporaryDirectory& directory, int entries, bool killed) {
+  const auto fill = [&] {
+    std::atomic<int> marks{0};
+    ScriptedDisk disk;
+    disk.set({.write = nullptr, .sync = [&](DiskFile file) {
+                if (file == DiskFile::Mark)
+                  ++marks;
+                return 0;
+              }});
+    auto db = open_db(directory, {.flush_interval = 1ms, .probe = &disk});
+    if (!db)
+      return;
+    for (int i = 0; i < entries; ++i) {
+      static_cast<void>(
+          put(**db, i, "value " + std::string(static_cast<std::size_t>(i % 700), 'v')));
+    }
+    static_cast<void>((*db)->sync(soon()));
+    // The mark follows on the flusher's thread: one that is begun after this sync, and complete
+    // when the next is begun, tells of it.
+    for (int i = 0; i < 2; ++i) {
+      const int seen = marks.load();
+      static_cast<void>((*db)->commit([](WriteTx&) -> Status { return {}; }));
+      const Instant end = soon();
+      while (marks.load() == seen && system_clock().now() < end)
+        std::this_thread::yield();
+    }
+    if (killed)
+      ::_exit(0);
+  };
+  if (killed) {
+    test_support::run_and_kill(fill, 60s);
+  } else {
+    fill();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a failed sync stops all writing until the database is opened again (F6)") {
+  const TemporaryDirectory directory;
+  ScriptedDisk disk;
+  auto db = *open_db(directory, {.flush_interval = 1h, .probe = &disk});
+  CHECK_OK(put(*db, 1, "before"));
+  bool failed = false;
+  disk.set({.write = nullptr, .sync = [&](DiskFile file) {
+              return file == DiskFile::Wal && !std::exchange(failed, true) ? EIO : 0;
+            }});
+  CHECK_FAILS(db->sync(soon()), ErrorCode::IoError);
+  // The disk works again, but nobody may act as if nothing had happened.
+  CHECK_FAILS(put(*db, 2, "after"), ErrorCode::IoError);
+  CHECK_FAILS(db->sync(soon()), ErrorCode::IoError);
+  CHECK_FAILS(db->health(), ErrorCode::IoError);
+  CHECK(db->status().poison.has_value());
+  CHECK(db->stable() < db->committed());
+  CHECK(*get(*db, 1) == "before");
+  CHECK_FALSE(db->close().has_value());
+  db.reset();
+  db = *open_db(directory);
+  CHECK(*get(*db, 1) == "before");
+  CHECK_OK(put(*db, 2, "after"));
+}
+
+TEST_CASE("a failing hook before the sync poisons, too") {
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory, {.flush_interval = 1h, .before_sync = []() -> Status {
+                                   return common::fail(ErrorCode::IoError, "segment");
+                                 }});
+  CHECK_OK(put(*db, 1, "x"));
+  CHECK_FAILS(db->sync(soon()), ErrorCode::IoError);
+  CHECK_FAILS(put(*db, 2, "x"), ErrorCode::IoError);
+}
+
+TEST_CASE("a disk error during COMMIT leaves the outcome unknown and stops all writing (F6)") {
+  const TemporaryDirectory directory;
+  ScriptedDisk disk;
+  auto db = *open_db(directory, {.flush_interval = 1h, .probe = &disk});
+  CHECK_OK(put(*db, 1, "before"));
+  disk.set({.write = [](DiskFile file, std::size_t) { return file == DiskFile::Wal ? EIO : 0; },
+            .sync = nullptr});
+  CHECK_FAILS(put(*db, 2, "unknown"), ErrorCode::OutcomeUnknown);
+  disk.set({});
+  CHECK_FAILS(put(*db, 3, "after"), ErrorCode::IoError);
+  CHECK(*count(*db) == 1);
+  db.reset();
+  db = *open_db(directory);
+  CHECK(*get(*db, 1) == "before");
+  CHECK_FAILS(get(*db, 3), ErrorCode::NotFound);
+}
+
+TEST_CASE("a full disk refuses commits, keeps reads, loses nothing, and works when freed (F8)") {
+  const TemporaryDirectory directory;
+  ScriptedDisk disk;
+  auto db = *open_db(directory, {.checkpoint_pages = 20, .probe = &disk});
+  for (int i = 0; i < 10; ++i)
+    REQUIRE_OK(put(*db, i, "before"));
+  // Room for so many bytes more: every point of a commit and of a checkpoint is hit by some value.
+  for (std::size_t room = 0; room < 60'000; room += 1777) {
+    CAPTURE(room);
+    common::Locked<std::size_t> left(room);
+    disk.set({.write =
+                  [&](DiskFile file, std::size_t bytes) {
+                    auto now = left.lock();
+                    if (file == DiskFile::Mark)
+                      return 0;  // written in place
+                    if (bytes > *now)
+                      return ENOSPC;
+                    *now -= bytes;
+                    return 0;
+                  },
+              .sync = nullptr});
+    std::int64_t done = *count(*db);
+    for (int i = 0; i < 5; ++i) {
+      const auto number = put(*db, 1'000'000 + done, std::string(3000, 'x'));
+      if (number)
+        ++done;
+      if (!number)
+        CHECK_FAILS(number, ErrorCode::NoSpace);
+      CHECK(*count(*db) == done);
+    }
+    disk.set({});
+    CHECK_OK(put(*db, 1'000'000 + done, "freed"));
+    CHECK_OK(db->health());
+  }
+  CHECK_OK(db->check(Database::CheckDepth::Full));
+}
+
+TEST_CASE("every single flipped bit changes a page's checksum") {
+  std::array<std::byte, common::db::kPageSize> page;
+  std::mt19937 random(1);
+  for (auto& byte : page)
+    byte = static_cast<std::byte>(random());
+  common::db::seal_page(5, page);
+  REQUIRE(common::db::page_is_intact(5, page));
+  CHECK_FALSE(common::db::page_is_intact(6, page));
+  int missed = 0;
+  for (std::size_t bit = 0; bit < page.size() * 8; ++bit) {
+    page[bit / 8] ^= static_cast<std::byte>(1 << (bit % 8));
+    if (common::db::page_is_intact(5, page))
+      ++missed;
+    page[bit / 8] ^= static_cast<std::byte>(1 << (bit % 8));
+  }
+  CHECK(missed == 0);
+  page.fill(std::byte{0});
+  CHECK_FALSE(common::db::page_is_intact(0, page));
+}
+
+TEST_CASE("no flipped bit of a database file is served (F10)") {
+  const TemporaryDirectory directory(test_support::scratch_directory());
+  make_database(directory, 200, false);
+  const std::size_t bits = read_file(directory.db()).size() * 8;
+  REQUIRE(bits > 8 * common::db::kPageSize * 8);
+  std::mt19937_64 random(3);
+  int flips = 0;
+  int detected = 0;
+  const auto try_flip = [&](std::size_t bit) {
+    ++flips;
+    flip_bit(directory.db(), bit);
+    {
+      auto db = open_db(directory);
+      if (!db) {
+        detected += db.error().code == ErrorCode::Corrupt ? 1 : 0;
+      } else {
+        detected += test_support::failed_with((*db)->check(Database::CheckDepth::Quick),
+                                              ErrorCode::Corrupt) &&
+                            test_support::failed_with((*db)->health(), ErrorCode::Corrupt)
+                        ? 1
+                        : 0;
+      }
+    }
+    flip_bit(directory.db(), bit);
+  };
+  // The header, which is looked at before it is verified, bit for bit where it matters most; then
+  // anywhere.
+  for (std::size_t bit = 16 * 8; bit < 24 * 8; ++bit)
+    try_flip(bit);
+  for (int i = 0; i < 300; ++i)
+    try_flip(random() % bits);
+  CHECK(detected == flips);
+  auto db = open_db(directory);
+  REQUIRE_OK(db);
+  CHECK(*count(**db) == 200);
+}
+
+TEST_CASE("a damaged page poisons the database, and other pages are still read") {
+  const TemporaryDirectory directory;
+  make_database(directory, 400, false);
+  const std::size_t pages = read_file(directory.db()).size() / common::db::kPageSize;
+  REQUIRE(pages > 20);
+  flip_bit(directory.db(), (pages - 1) * common::db::kPageSize * 8 + 7);
+  auto db = *open_db(directory);
+  CHECK_OK(get(*db, 0));
+  CHECK_FAILS(db->read([](ReadTx& tx) -> Status {
+    return tx.query("SELECT sum(length(value)) FROM entry")->run();
+  }),
+              ErrorCode::Corrupt);
+  CHECK_FAILS(put(*db, 10'000, "x"), ErrorCode::Corrupt);
+  CHECK_OK(get(*db, 0));
+}
+
+TEST_CASE("a database cut short, or without its WAL, mark or main file, is refused (F10)") {
+  for (const bool killed : {false, true}) {
+    const TemporaryDirectory directory(test_support::scratch_directory());
+    make_database(directory, 100, killed);
+    const std::string main = read_file(directory.db());
+    const std::string wal = read_file(directory.db() + "-wal");
+    const std::string mark = read_file(directory.db() + "-mark");
+    CAPTURE(killed);
+    REQUIRE(wal.empty() != killed);
+    const auto restore = [&] {
+      write_file(directory.db(), main);
+      write_file(directory.db() + "-wal", wal);
+      write_file(directory.db() + "-mark", mark);
+      std::filesystem::remove(directory.db() + "-shm");
+    };
+    const auto refuses = [&](const std::string& what) {
+      CAPTURE(what);
+      const auto db = open_db(directory);
+      Status served = db ? (*db)->check(Database::CheckDepth::Full) : Status{};
+      if (!db)
+        served = tl::unexpected(db.error());
+      CHECK_FAILS(served, ErrorCode::Corrupt);
+      restore();
+    };
+    if (!killed) {
+      for (const std::size_t size : {main.size() / 2, main.size() - common::db::kPageSize,
+                                     main.size() - 100, common::db::kPageSize, std::size_t{100}}) {
+        std::filesystem::resize_file(directory.db(), size);
+        refuses("cut");
+      }
+    } else {
+      std::filesystem::remove(directory.db() + "-wal");
+      refuses("no WAL");
+      std::filesystem::resize_file(directory.db() + "-wal", wal.size() / 2);
+      refuses("WAL cut");
+      flip_bit(directory.db() + "-wal", wal.size() / 2 * 8);
+      refuses("WAL flipped");
+    }
+    std::filesystem::remove(directory.db());
+    refuses("no main file");
+    std::filesystem::remove(directory.db() + "-mark");
+    refuses("no mark");
+    write_file(directory.db() + "-mark", std::string(mark.size(), 'x'));
+    refuses("mark damaged");
+    CHECK_OK(open_db(directory));
+  }
+}
+
+TEST_CASE("a recovery tool can take an older database for the truth") {
+  const TemporaryDirectory directory(test_support::scratch_directory());
+  make_database(directory, 100, true);
+  std::filesystem::remove(directory.db() + "-wal");
+  CHECK_FAILS(open_db(directory), ErrorCode::Corrupt);
+  {
+    auto db = open_db(directory, {.accept_lost_commits = true});
+    REQUIRE_OK(db);
+    CHECK(*count(**db) < 100);
+    CHECK_OK(put(**db, 5000, "goes on"));
+  }
+  CHECK_OK(open_db(directory));
+}

@@ -1,0 +1,160 @@
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "common/sync/event.hpp"
+#include "tests/unit/common/db/db_fixture.hpp"
+
+using namespace db_test;
+
+namespace {
+
+// Holds the writer inside a commit until `commits` more wait, so that they form one group; then
+// lets `tasks` run, one thread each, and returns when all are done.
+void run_as_one_group(Database& db, std::vector<std::function<void()>> tasks) {
+  common::Event held;
+  common::Event release;
+  std::thread holder([&] {
+    CHECK_OK(db.commit([&](WriteTx&) -> Status {
+      held.set();
+      CHECK(release.wait_for(30s));
+      return {};
+    }));
+  });
+  CHECK(held.wait_for(30s));
+  std::vector<std::thread> threads;
+  threads.reserve(tasks.size());
+  for (auto& task : tasks)
+    threads.emplace_back(task);
+  const Instant end = soon();
+  while (db.status().waiting < tasks.size() && system_clock().now() < end) {
+    std::this_thread::yield();
+  }
+  CHECK(db.status().waiting == tasks.size());
+  release.set();
+  holder.join();
+  for (auto& thread : threads)
+    thread.join();
+}
+
+}  // namespace
+
+TEST_CASE("many callers' commits all happen, in groups") {
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory);
+  constexpr int kThreads = 16;
+  constexpr int kEach = 200;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      std::uint64_t last = 0;
+      for (int i = 0; i < kEach; ++i) {
+        const auto number = put(*db, t * kEach + i, "v");
+        CHECK_OK(number);
+        if (number)
+          CHECK(*number > last);
+        if (number)
+          last = *number;
+      }
+    });
+  }
+  for (auto& thread : threads)
+    thread.join();
+  CHECK(*count(*db) == kThreads * kEach);
+  const auto status = db->status();
+  CHECK(status.largest_group > 1);
+  CHECK(status.committed < status.requests);
+}
+
+TEST_CASE("a failing commit of a group leaves the others alone, and each has its own answer") {
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory);
+  std::vector<std::function<void()>> tasks;
+  for (int key = 0; key < 20; ++key) {
+    tasks.emplace_back([&, key] {
+      const auto done = db->commit([&](WriteTx& tx) -> Result<int> {
+        TROTH_TRY_VOID(tx.run("INSERT INTO entry VALUES (?1, x'00')", key));
+        TROTH_TRY_VOID(tx.run("INSERT INTO entry VALUES (?1, x'00')", key + 1000));
+        if (key % 3 == 1)
+          return common::fail(ErrorCode::Conflict, "refused");
+        if (key % 3 == 2)
+          throw std::runtime_error("thrown");
+        return key;
+      });
+      if (key % 3 == 0) {
+        CHECK_OK(done);
+        if (done)
+          CHECK(done->value == key);
+      } else {
+        CHECK_FAILS(done, key % 3 == 1 ? ErrorCode::Conflict : ErrorCode::Internal);
+      }
+    });
+  }
+  run_as_one_group(*db, std::move(tasks));
+  CHECK(db->status().largest_group >= 20);
+  for (int key = 0; key < 20; ++key) {
+    CAPTURE(key);
+    CHECK(get(*db, key).has_value() == (key % 3 == 0));
+    CHECK(get(*db, key + 1000).has_value() == (key % 3 == 0));
+  }
+}
+
+TEST_CASE("when SQLite gives up a whole group, all but the one to blame are still done") {
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory);
+  std::vector<std::function<void()>> tasks;
+  for (int key = 0; key < 8; ++key) {
+    tasks.emplace_back([&, key] {
+      const auto done = db->commit([&](WriteTx& tx) -> Status {
+        TROTH_TRY_VOID(tx.run("INSERT INTO entry VALUES (?1, x'00')", key));
+        // The transaction vanishes under the others' savepoints, as after a failed allocation.
+        if (key == 5)
+          static_cast<void>(tx.run("ROLLBACK"));
+        return {};
+      });
+      CHECK(done.has_value() == (key != 5));
+    });
+  }
+  run_as_one_group(*db, std::move(tasks));
+  CHECK(*count(*db) == 7);
+  CHECK_FAILS(get(*db, 5), ErrorCode::NotFound);
+  CHECK_OK(db->health());
+}
+
+TEST_CASE("a commit that waits past its deadline is not executed") {
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory);
+  const auto outer = db->commit([&](WriteTx&) -> Status {
+    std::thread waiter(
+        [&] { CHECK_FAILS(put(*db, 1, "late", soon(5ms)), ErrorCode::DeadlineExceeded); });
+    waiter.join();
+    return {};
+  });
+  CHECK_OK(outer);
+  CHECK_FAILS(put(*db, 2, "late", soon(-1ms)), ErrorCode::DeadlineExceeded);
+  CHECK(*count(*db) == 0);
+  CHECK(db->status().waiting == 0);
+}
+
+TEST_CASE("commits and waits for stability from many threads agree") {
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory, {.checkpoint_pages = 100});
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 50; ++i) {
+        const auto number = put(*db, t * 50 + i, std::string(1000, 'x'));
+        REQUIRE_OK(number);
+        if (i % 5 != 0)
+          continue;
+        CHECK_OK(db->wait_stable(*number, soon()));
+        CHECK(db->stable() >= *number);
+      }
+    });
+  }
+  for (auto& thread : threads)
+    thread.join();
+  CHECK(*count(*db) == 400);
+  CHECK_OK(db->sync(soon()));
+  CHECK(db->stable() == db->committed());
+}

@@ -1,0 +1,71 @@
+// F35: SQLite's n-th allocation fails, for every n that a piece of work has.
+
+#include "common/db/allocation_faults.hpp"
+#include "tests/unit/common/db/db_fixture.hpp"
+
+using namespace db_test;
+
+namespace {
+
+// Far above what any of the pieces of work below allocates.
+constexpr std::uint64_t kEnough = 20'000;
+
+// Before main: SQLite takes an allocator only before its first use.
+const bool kInstalled = common::db::install_allocation_faults();
+
+}  // namespace
+
+TEST_CASE(
+    "a commit or read that runs out of memory fails alone and leaves nothing half-done (F35)") {
+  REQUIRE(kInstalled);
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory, {.flush_interval = 1h});
+  std::int64_t entries = 0;
+  std::uint64_t failures = 0;
+  for (std::uint64_t n = 1; n < kEnough; ++n) {
+    CAPTURE(n);
+    common::db::fail_allocations(n);
+    const auto done = db->commit([&](WriteTx& tx) -> Status {
+      TROTH_TRY_VOID(tx.run("INSERT INTO entry VALUES (?1, zeroblob(9000))", n));
+      // A text of its own each time, so that preparing fails, too.
+      TROTH_TRY(auto update,
+                tx.query("UPDATE entry SET value = x'01' WHERE key = " + std::to_string(n)));
+      return update.run();
+    });
+    const auto look = db->read([&](ReadTx& tx) -> Status {
+      TROTH_TRY(auto rows,
+                tx.query("SELECT count(*) FROM entry WHERE key <> " + std::to_string(n)));
+      return rows.run();
+    });
+    const std::uint64_t failed = common::db::stop_failing_allocations();
+    if (!done)
+      CHECK_FAILS(done, ErrorCode::ResourceExhausted);
+    if (!look)
+      CHECK_FAILS(look, ErrorCode::ResourceExhausted);
+    if (done)
+      ++entries;
+    CHECK(*count(*db) == entries);
+    CHECK_OK(db->health());
+    failures += failed;
+    if (failed == 0)
+      break;
+  }
+  CHECK(failures > 10);
+  CHECK_OK(db->check(Database::CheckDepth::Full));
+}
+
+TEST_CASE("opening a database that runs out of memory fails, and works the next time (F35)") {
+  REQUIRE(kInstalled);
+  const TemporaryDirectory directory;
+  { CHECK_OK(put(**open_db(directory), 1, "kept")); }
+  for (std::uint64_t n = 1; n < kEnough; n += 1 + n / 10) {
+    CAPTURE(n);
+    common::db::fail_allocations(n);
+    const bool opened = open_db(directory).has_value();
+    if (common::db::stop_failing_allocations() == 0) {
+      CHECK(opened);
+      break;
+    }
+    CHECK(*get(**open_db(directory), 1) == "kept");
+  }
+}
