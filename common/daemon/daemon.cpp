@@ -49,13 +49,14 @@ std::string_view sentence_of(CertificateUrgency urgency) {
   switch (urgency) {
     case CertificateUrgency::None:
     case CertificateUrgency::Soon:
-      return "the certificate runs out soon; renew it with `troth cell cert`";
+      return "the certificate runs out soon; renew it with `troth cell cert renew`";
     case CertificateUrgency::Near:
-      return "the certificate runs out within a week; renew it with `troth cell cert`";
+      return "the certificate runs out within a week; renew it with `troth cell cert renew`";
     case CertificateUrgency::Last:
-      return "the certificate runs out within a day; renew it now with `troth cell cert`";
+      return "the certificate runs out within a day; renew it now with `troth cell cert renew`";
     case CertificateUrgency::Expired:
-      return "the certificate has run out: nobody can connect; renew it with `troth cell cert`";
+      return "the certificate has run out: nobody can connect; renew it with `troth cell cert "
+             "renew`";
   }
   return "";
 }

@@ -21,6 +21,13 @@ Status check_existing(const std::string& path, const struct stat& info) {
                 "owner, or give the directory away with chown",
                 path, info.st_uid, ::geteuid());
   }
+  // A directory that everybody writes to is shared on purpose: closing it would break others.
+  if ((info.st_mode & (S_ISVTX | S_IWOTH)) != 0) {
+    return fail(ErrorCode::PermissionDenied,
+                "data directory {} is shared with other users (mode {:04o}); name one of its own "
+                "with [server] data_dir",
+                path, info.st_mode & 07777);
+  }
   if ((info.st_mode & 077) != 0) {
     return fail(ErrorCode::PermissionDenied,
                 "data directory {} is open to other users (mode {:04o}); close it with: chmod 700 "

@@ -16,7 +16,7 @@ namespace {
 // A certificate with its key is about 2 KiB of PEM.
 constexpr std::size_t kMaxPem = 16 * 1024;
 
-constexpr std::string_view kRenew = "make a new one with `troth cell cert`";
+constexpr std::string_view kRenew = "make a new one with `troth cell cert renew`";
 
 // A whole small file, wiped when dropped: it may hold a key.
 Result<crypto::Secret> read_pem(const std::string& path, std::string_view setting) {

@@ -76,6 +76,14 @@ TEST_CASE("unusable directories are refused with what to do, and nothing is made
     CHECK_FAILS(DataDirectory::open(data.string()), ErrorCode::PermissionDenied);
     CHECK_FALSE(fs::exists(data / "lock"));
   }
+  SUBCASE("shared on purpose") {
+    const fs::path data = dir / "data";
+    REQUIRE(::mkdir(data.c_str(), 0700) == 0);
+    REQUIRE(::chmod(data.c_str(), 01777) == 0);
+    const auto status = DataDirectory::check(data.string());
+    CHECK_FAILS(status, ErrorCode::PermissionDenied);
+    CHECK(message_of(status).find("chmod") == std::string::npos);
+  }
   SUBCASE("a file in its place") {
     REQUIRE_OK(test_support::write_file(dir / "data", "x"));
     CHECK_FAILS(DataDirectory::check((dir / "data").string()), ErrorCode::InvalidArgument);
