@@ -69,6 +69,10 @@ Status create_database(io::FileIo& io, const std::string& path, const Options& o
     TROTH_TRY_VOID(remove_if_there(io, name + suffix));
   }
   TROTH_TRY(const std::uint64_t id, new_database_id());
+  // SQLite would make it readable by everybody; the WAL and its index get the same mode as this.
+  if (auto file = io.open(temporary, io::OpenMode::CreateNew); !file) {
+    return tl::unexpected(file.error());
+  }
   {
     TROTH_TRY(const auto connection,
               Connection::open(path + ".new", Connection::Access::Create, vfs, clock));

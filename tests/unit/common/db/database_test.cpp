@@ -23,6 +23,21 @@ TEST_CASE("what was committed is read at once, and after opening again") {
   CHECK_OK((*db)->check(Database::CheckDepth::Full));
 }
 
+TEST_CASE("a database's files belong to their owner alone") {
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory);
+  CHECK_OK(put(*db, 1, "secret"));
+  CHECK_OK(count(*db));
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(directory.path)) {
+    CAPTURE(entry.path().string());
+    CHECK((entry.status().permissions() & std::filesystem::perms(0077)) ==
+          std::filesystem::perms::none);
+    ++files;
+  }
+  CHECK(files == 5);  // the database, its WAL, the WAL's index, the mark, the lock
+}
+
 TEST_CASE("a commit gives its value and a number that grows, and a failed one leaves nothing") {
   const TemporaryDirectory directory;
   auto db = *open_db(directory);
