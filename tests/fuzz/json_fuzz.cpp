@@ -1,0 +1,44 @@
+// What is accepted keeps to the limits, and writing it gives a text that reads back to the same.
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "common/wire/json.hpp"
+#include "common/wire/json_object.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+namespace {
+
+std::size_t depth_of(const nlohmann::json& value) {
+  std::size_t deepest = 0;
+  if (value.is_structured()) {
+    for (const auto& element : value)
+      deepest = std::max(deepest, depth_of(element));
+    return deepest + 1;
+  }
+  return 0;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace common::wire;
+  const JsonLimits limits{.bytes = 4096, .depth = 8, .values = 200, .text_bytes = 256};
+  const auto value = parse_json(fuzz::text(data, size), limits);
+  if (!value)
+    return 0;
+  fuzz::require(size <= limits.bytes, "the cap on bytes");
+  fuzz::require(depth_of(*value) <= limits.depth, "the cap on depth");
+  const auto text = dump_json(*value);
+  fuzz::require(text.has_value(), "what was read can be written");
+  const auto again = parse_json(*text);
+  fuzz::require(again && *again == *value, "read, write, read");
+  if (const auto object = JsonObject::of(*value, "")) {
+    static_cast<void>(object->u64("a"));
+    static_cast<void>(object->name("n", 64));
+    static_cast<void>(object->try_text("t", 64));
+    static_cast<void>(object->refuse_others({"a", "n", "t"}));
+  }
+  return 0;
+}
