@@ -148,6 +148,18 @@ def find_and_clean(test_id, directory):
     return found
 
 
+def used_by_others(path):
+    """Whether a process that none of our programs started works in there: then it is not ours."""
+    for link in glob.glob("/proc/[0-9]*/fd/*") + glob.glob("/proc/[0-9]*/cwd"):
+        try:
+            target = os.readlink(link)
+        except OSError:
+            continue
+        if target == path or target.startswith(path + "/"):
+            return MARK.encode() not in _read(link[:link.index("/", 6)] + "/environ")
+    return False
+
+
 class SharedPlaces:
     """Watches places that all programs share. Safe from any thread."""
 
@@ -175,7 +187,7 @@ class SharedPlaces:
             for path in mine:
                 del self._suspects[path]
                 self._known.add(path)
-            return [f"left {path}" for path in mine if os.path.lexists(path)]
+            return [f"left {path}" for path in mine if os.path.lexists(path) and not used_by_others(path)]
 
     def _note(self):
         for path in self._look() - self._known:
@@ -184,4 +196,5 @@ class SharedPlaces:
     def finish(self):
         with self._lock:
             return [f"{path} was left by one of: {', '.join(sorted(names))}"
-                    for path, names in sorted(self._suspects.items()) if os.path.lexists(path)]
+                    for path, names in sorted(self._suspects.items())
+                    if os.path.lexists(path) and not used_by_others(path)]
