@@ -1,9 +1,8 @@
-#include "common/sim/file_io.hpp"
-
 #include <string>
 #include <vector>
 
 #include "common/io/atomic_file.hpp"
+#include "common/sim/file_io.hpp"
 #include "tests/contract/file_io_contract.hpp"
 #include "tests/support/test.hpp"
 
