@@ -29,18 +29,25 @@ void ConnectionTable::add(UniqueFd socket, Origin origin) {
     ServerCounters::add(shared_.counters.refused_in_all);
     return;
   }
-  std::size_t& count = per_unit_[origin.cap_unit];
-  if (count >= shared_.limits.connections_per_address) {
+  const auto unit = per_unit_.find(origin.cap_unit);
+  if (unit != per_unit_.end() && unit->second >= shared_.limits.connections_per_address) {
     ServerCounters::add(shared_.counters.refused_per_address);
     return;
   }
-  ++count;
   const std::uint64_t id = ++last_id_;
   const int fd = socket.get();
+  const std::string cap_unit = origin.cap_unit;
   auto connection =
       std::make_unique<ServerConnection>(id, std::move(socket), std::move(origin), shared_);
   const Instant deadline = connection->deadline();
-  entries_.emplace(id, Entry{std::move(connection), true});
+  // Counted last, when nothing can run out of memory any more.
+  const auto entry = entries_.emplace(id, Entry{std::move(connection), true}).first;
+  try {
+    ++per_unit_[cap_unit];
+  } catch (const std::bad_alloc&) {
+    entries_.erase(entry);
+    throw;
+  }
   epoll_event event{};
   event.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT;
   event.data.u64 = id;
@@ -186,7 +193,13 @@ void ConnectionTable::sweep_main() {
       wake_.wait_for(mutex_, std::max(left, granularity_));
       continue;
     }
-    std::vector<Owned> gone = take_due_locked(at);
+    std::vector<Owned> gone;
+    try {
+      gone = take_due_locked(at);
+    } catch (const std::bad_alloc&) {
+      wake_at_ = at + granularity_;  // nothing has been taken; another try when there is memory
+      continue;
+    }
     lock.unlock();
     gone.clear();
     lock.lock();

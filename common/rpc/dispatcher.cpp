@@ -44,6 +44,7 @@ class Exchange final : public Call, public HttpExchange {
   // After the engine has written the head: appends or sends the body. False: cut the connection.
   [[nodiscard]] bool deliver();
   [[nodiscard]] bool closes() const { return closes_; }
+  [[nodiscard]] bool began() const { return began_; }
 
  private:
   Result<Reply> decode_and_run();
@@ -65,6 +66,7 @@ class Exchange final : public Call, public HttpExchange {
   std::string body_;  // JSON of the reply or of the error
   std::string headers_;
   bool closes_ = false;
+  bool began_ = false;  // run() was entered
 };
 
 Result<Reply> Exchange::decode_and_run() {
@@ -80,6 +82,7 @@ Result<Reply> Exchange::decode_and_run() {
 }
 
 int Exchange::run(std::string_view service, std::string_view operation) {
+  began_ = true;
   int status = 200;
   Result<Reply> result;
   if (service != connection_.operation().service || operation != connection_.operation().name) {
@@ -212,7 +215,11 @@ Result<Reply> Dispatcher::run(Call& call, const Operation& operation) {
 void Dispatcher::execute(ServerConnection& connection) {
   Exchange exchange(connection, shared_, *this);
   if (!engine_.process(connection.http_head(), connection.address(), exchange, connection.out())) {
-    connection.refuse(400, Error{ErrorCode::Protocol, "not a request of this protocol"});
+    if (exchange.began()) {
+      connection.abort();  // something may have been executed: no answer is the honest one
+    } else {
+      connection.refuse(400, Error{ErrorCode::Protocol, "not a request of this protocol"});
+    }
     return;
   }
   if (!exchange.deliver()) {

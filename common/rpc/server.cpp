@@ -1,5 +1,6 @@
 #include "common/rpc/server.hpp"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -57,7 +58,7 @@ class Server::Impl {
   Status add_status_operation(OperationTable& operations);
   Reply status() const;
   Status open_epoll();
-  bool add_worker();
+  bool add_worker() noexcept;
   void worker_main();
   void handle(std::uint64_t id);
   void accept_some();
@@ -150,14 +151,19 @@ Reply Server::Impl::status() const {
   });
 }
 
-bool Server::Impl::add_worker() {
+// False: not now. Never throws.
+bool Server::Impl::add_worker() noexcept {
   waiting_.fetch_add(1);  // on its behalf, so that a burst does not start more than it needs
-  if (!workers_.start("rpc-worker", shared_.limits.threads, [this] { worker_main(); })) {
-    waiting_.fetch_sub(1);
-    return false;
+  try {
+    if (workers_.start("rpc-worker", shared_.limits.threads, [this] { worker_main(); })) {
+      started_workers_.fetch_add(1);
+      return true;
+    }
+  } catch (const std::bad_alloc&) {
+    // The workers that there are go on.
   }
-  started_workers_.fetch_add(1);
-  return true;
+  waiting_.fetch_sub(1);
+  return false;
 }
 
 void Server::Impl::worker_main() {
@@ -185,7 +191,12 @@ void Server::Impl::worker_main() {
 
 void Server::Impl::handle(std::uint64_t id) {
   if (id == kListenerId) {
-    accept_some();
+    try {
+      accept_some();
+    } catch (const std::bad_alloc&) {
+      ServerCounters::add(shared_.counters.accept_failures);
+    }
+    rearm_listener();
     return;
   }
   ServerConnection* connection = table_->claim(id);
@@ -201,11 +212,7 @@ void Server::Impl::accept_some() {
                               SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (socket.valid()) {
       ServerCounters::add(shared_.counters.accepted);
-      try {
-        table_->add(std::move(socket), origin_of(&address));
-      } catch (const std::bad_alloc&) {
-        ServerCounters::add(shared_.counters.refused_in_all);
-      }
+      table_->add(std::move(socket), origin_of(&address));
       continue;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK || shared_.stopping.load())
@@ -219,10 +226,9 @@ void Server::Impl::accept_some() {
     if (errno == ECONNABORTED)
       continue;
     (void)table_->shed(1, shared_.limits.idle_under_pressure);
-    (void)wait_for(stop_event_.get(), 1 /* POLLIN */, now() + kAcceptPause);
+    (void)wait_for(stop_event_.get(), POLLIN, now() + kAcceptPause);
     break;
   }
-  rearm_listener();
 }
 
 void Server::Impl::rearm_listener() {
@@ -243,7 +249,7 @@ void Server::Impl::serve(ServerConnection& connection) {
   try {
     serve_until_parked(connection);
   } catch (const std::bad_alloc&) {
-    log::warn("memory is short, closing a connection", {{"peer", connection.address()}});
+    ServerCounters::add(shared_.counters.out_of_memory);
     table_->remove(connection);
   }
 }

@@ -26,6 +26,7 @@ namespace common::rpc {
   X(refusals, "Requests refused before an operation ran")              \
   X(overloaded, "Calls refused for load")                              \
   X(exceptions, "Exceptions that left an operation")                   \
+  X(out_of_memory, "Connections closed because memory was short")      \
   X(bytes_in, "Request bytes, decrypted")                              \
   X(bytes_out, "Reply bytes, before encryption")
 

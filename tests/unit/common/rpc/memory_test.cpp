@@ -1,0 +1,91 @@
+// An allocation that fails, at each place where the server makes one on the way of a call: the call
+// may fail, the server must not, and nothing may be counted twice or for ever.
+//
+// A program of its own, because it replaces operator new.
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "tests/support/rpc_fixture.hpp"
+
+namespace {
+
+std::atomic<long> fail_in{-1};  // the server's allocation number so-and-so fails; negative: none
+
+bool is_server_thread() {
+  thread_local const bool is = [] {
+    char name[16] = {};
+    pthread_getname_np(pthread_self(), name, sizeof name);
+    return std::strncmp(name, "rpc-", 4) == 0;
+  }();
+  return is;
+}
+
+void* allocate(std::size_t size) {
+  if (fail_in.load(std::memory_order_relaxed) >= 0 && is_server_thread() &&
+      fail_in.fetch_sub(1) == 0) {
+    throw std::bad_alloc();
+  }
+  void* memory = std::malloc(size == 0 ? 1 : size);
+  if (memory == nullptr)
+    throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+  return allocate(size);
+}
+void* operator new[](std::size_t size) {
+  return allocate(size);
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+
+using namespace common::rpc;
+using test_support::RpcCell;
+
+TEST_CASE("whichever allocation of the server fails, it serves the next caller") {
+  RpcCell cell;
+  cell.limits.connections_per_address = 4;  // a leaked count would soon close the door
+  std::atomic<int> executed{0};
+  cell.add({.service = "t", .name = "count", .handler = [&](Call&) -> common::Result<Reply> {
+              ++executed;
+              return Reply::text(R"({"a":"a string that is too long for its own object"})");
+            }});
+  cell.start();
+  CHECK_OK(cell.client()->call(RpcCell::request("t", "count")).answer);
+  long failures = 0;
+  for (long at = 0;; ++at) {
+    CAPTURE(at);
+    const int before = executed;
+    fail_in = at;
+    auto result = cell.client()->call(RpcCell::request("t", "count"));
+    const bool failed = fail_in.exchange(-1) < 0;
+    // The outcome never claims less than what happened.
+    if (executed != before)
+      CHECK(result.outcome != Outcome::NotSent);
+    if (result.answer)
+      CHECK(executed == before + 1);
+    REQUIRE_OK(cell.client()->call(RpcCell::request("t", "count")).answer);
+    failures += failed ? 1 : 0;
+    if (!failed)
+      break;
+  }
+  CHECK(failures > 20);
+}
