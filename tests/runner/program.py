@@ -189,6 +189,7 @@ def _say_code(code):
 def run(test, number, scratch, build_dir, case_pattern):
     """Runs one program to its end or its timeout. Blocks; called from worker threads."""
     test_id = os.urandom(4).hex()
+    leaks.issued.add(test_id)
     own = os.path.join(scratch, str(number))
     hidden = os.path.join(scratch, f"{number}.d")
     os.mkdir(own, 0o700)

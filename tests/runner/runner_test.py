@@ -30,6 +30,7 @@ class RunnerTest(unittest.TestCase):
         with open(os.path.join(self.build, "meson-info", "intro-tests.json"), "w", encoding="utf-8") as file:
             json.dump(self.tests, file)
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("TROTH_TEST", "ASAN", "UBSAN", "TSAN"))}
+        environment["TROTH_TEST_SHARED_PLACES"] = os.path.join(self.directory.name, "troth*")
         answer = subprocess.run([sys.executable, RUN, self.build, *arguments], env=environment, check=False,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
         output = answer.stdout.decode()
@@ -112,12 +113,19 @@ class RunnerTest(unittest.TestCase):
         self.assertIn("heap-use-after-free", output)
 
     def test_new_troth_files_in_shared_places_are_a_failure(self):
-        self.add("leaves", "mktemp /tmp/troth-runner-test.XXXXXX > " + os.path.join(self.directory.name, "name"))
+        path = os.path.join(self.directory.name, "troth-left")
+        self.add("leaves", "touch " + path)
         _, _, cases = self.run_all()
-        with open(os.path.join(self.directory.name, "name"), encoding="utf-8") as file:
-            name = file.read().strip()
-        os.unlink(name)
-        self.assertEqual(self.only_failure(cases["leaves"]), "leaves nothing behind: left " + name)
+        self.assertEqual(self.only_failure(cases["leaves"]), "leaves nothing behind: left " + path)
+
+    def test_a_shared_place_that_somebody_else_uses_is_not_blamed_on_a_test(self):
+        path = os.path.join(self.directory.name, "troth-used")
+        before = os.path.join(self.directory.name, "before")
+        os.mkdir(before)
+        handle = os.open(before, os.O_RDONLY)  # this process, which is no test's, works in it
+        self.addCleanup(os.close, handle)
+        self.add("innocent", f"mv {before} {path}")
+        self.assertEqual(self.run_all()[0], 0)
 
     def test_serial_programs_run_alone(self):
         own = self.directory.name

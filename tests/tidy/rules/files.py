@@ -58,6 +58,9 @@ def _named(path, builds):
         relative = os.path.relpath(path, folder or ".")
         if f"'{relative}'" in text or f"'{os.path.splitext(relative)[0]}'" in text:
             return True
+        for suffix in ("_test.cpp", "_fuzz.cpp"):  # name + '_test.cpp' in a loop over names
+            if relative.endswith(suffix) and f"'{suffix}'" in text and f"'{relative[:-len(suffix)]}'" in text:
+                return True
         if not folder:
             return False
         folder = os.path.dirname(folder)
