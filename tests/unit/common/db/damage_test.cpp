@@ -32,9 +32,27 @@ void flip_bit(const std::string& path, std::size_t bit) {
   file.seekp(static_cast<std::streamoff>(bit / 8)).put(byte);
 }
 
-// A database of some tens of pages, closed in order unless `killed`: then its WAL is full.
+// Adds entries, and returns once the stable mark on the disk tells of them.
+void fill(Database& db, int entries, const std::atomic<int>& marks) {
+  for (int i = 0; i < entries; ++i) {
+    static_cast<void>(put(db, i, "value " + std::string(static_cast<std::size_t>(i % 700), 'v')));
+  }
+  static_cast<void>(db.sync(soon()));
+  // The mark follows on the flusher's thread: one that is begun after this sync, and complete when
+  // the next is begun, tells of it.
+  for (int i = 0; i < 2; ++i) {
+    const int seen = marks.load();
+    static_cast<void>(db.commit([](WriteTx&) -> Status { return {}; }));
+    const Instant end = soon();
+    while (marks.load() == seen && system_clock().now() < end)
+      std::this_thread::yield();
+  }
+}
+
+// A database of some tens of pages, closed in order unless `killed`: then its entries are in the
+// WAL, where a reader that was there before them keeps them, however slow the machine.
 void make_database(const TemporaryDirectory& directory, int entries, bool killed) {
-  const auto fill = [&] {
+  const auto make = [&] {
     std::atomic<int> marks{0};
     ScriptedDisk disk;
     disk.set({.write = nullptr, .sync = [&](DiskFile file) {
@@ -45,27 +63,18 @@ void make_database(const TemporaryDirectory& directory, int entries, bool killed
     auto db = open_db(directory, {.flush_interval = 1ms, .probe = &disk});
     if (!db)
       return;
-    for (int i = 0; i < entries; ++i) {
-      static_cast<void>(
-          put(**db, i, "value " + std::string(static_cast<std::size_t>(i % 700), 'v')));
-    }
-    static_cast<void>((*db)->sync(soon()));
-    // The mark follows on the flusher's thread: one that is begun after this sync, and complete
-    // when the next is begun, tells of it.
-    for (int i = 0; i < 2; ++i) {
-      const int seen = marks.load();
-      static_cast<void>((*db)->commit([](WriteTx&) -> Status { return {}; }));
-      const Instant end = soon();
-      while (marks.load() == seen && system_clock().now() < end)
-        std::this_thread::yield();
-    }
-    if (killed)
+    if (!killed)
+      return fill(**db, entries, marks);
+    static_cast<void>((*db)->read([&](ReadTx& tx) -> Status {
+      TROTH_TRY_VOID(tx.query("SELECT count(*) FROM entry")->run());
+      fill(**db, entries, marks);
       ::_exit(0);
+    }));
   };
   if (killed) {
-    test_support::run_and_kill(fill, 60s);
+    test_support::run_and_kill(make, 60s);
   } else {
-    fill();
+    make();
   }
 }
 
