@@ -158,6 +158,13 @@ class ServerApplication final : public Application {
         server_foundation_{foundation_, settings_, directory_.path()},
         certificate_(settings, foundation) {}
 
+  // What status and health answer. Any thread.
+  [[nodiscard]] rpc::HealthReport health() const {
+    if (auto overdue = foundation_.heartbeats.overdue())
+      return {false, *std::move(overdue)};
+    return service_->health();
+  }
+
   Status start_rpc(const Daemon& daemon);
   Status start_health();
   Status start_probe();
@@ -183,7 +190,7 @@ Status ServerApplication::start_rpc(const Daemon& daemon) {
   TROTH_TRY(options.tls, make_tls(settings_, foundation_.clock, tls::ClientCertificates::Optional));
   options.role = daemon.role;
   options.version = version();
-  options.health = [service = service_.get()] { return service->health(); };
+  options.health = [this] { return health(); };
   options.limits.connections = settings_.connections;
   options.limits.connections_per_address = settings_.connections_per_address;
   options.limits.threads = settings_.threads;
@@ -204,7 +211,7 @@ Status ServerApplication::start_health() {
   TROTH_TRY(health_,
             rpc::HealthListener::start(
                 std::move(options), [&metrics = foundation_.metrics] { return metrics.render(); },
-                [service = service_.get()] { return service->health(); }));
+                [this] { return health(); }));
   return {};
 }
 
@@ -253,11 +260,11 @@ Result<std::unique_ptr<Application>> ServerApplication::start(const Daemon& daem
 }
 
 std::string ServerApplication::status() const {
-  const rpc::HealthReport report = service_->health();
+  const rpc::HealthReport report = health();
   const config::Endpoint listen{settings_.listen.host, rpc_->port()};
-  const config::Endpoint health{settings_.health_listen.host, health_->port()};
+  const config::Endpoint health_listen{settings_.health_listen.host, health_->port()};
   return fmt::format("{} listening={} health={} {}", report.ready ? "serving" : "not ready",
-                     config::format_endpoint(listen), config::format_endpoint(health),
+                     config::format_endpoint(listen), config::format_endpoint(health_listen),
                      report.message);
 }
 
