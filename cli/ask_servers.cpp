@@ -51,7 +51,7 @@ std::string reason(const common::Error& error) {
   }
 }
 
-PartStatus ask(const common::cell::ServerEntry& server,
+PartStatus ask(const common::cell::ServerEntry& server, const std::string& cell_id,
                const std::shared_ptr<common::tls::ReloadableContext>& tls, common::Instant deadline,
                std::chrono::milliseconds within) {
   PartStatus part{.kind = server.role, .name = server.name, .where = server.address};
@@ -63,6 +63,8 @@ PartStatus ask(const common::cell::ServerEntry& server,
   rpc::Client client({.host = endpoint->host,
                       .port = endpoint->port,
                       .server_name = endpoint->host,
+                      .cell_id = cell_id,
+                      .role = server.role,
                       .tls = tls,
                       .connect_limit = within});
   rpc::Request request;
@@ -103,7 +105,7 @@ std::vector<PartStatus> ask_servers(const common::cell::Description& description
   std::atomic<std::size_t> next{0};
   const auto work = [&] {
     for (std::size_t i = next++; i < parts.size(); i = next++)
-      parts[i] = ask(description.servers[i], tls, deadline, within);
+      parts[i] = ask(description.servers[i], description.id, tls, deadline, within);
   };
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < std::min(kThreads, parts.size()); ++i)

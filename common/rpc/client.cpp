@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/crypto/certificates.hpp"
 #include "common/rpc/reply_head.hpp"
 
 namespace common::rpc {
@@ -21,6 +22,29 @@ constexpr std::chrono::milliseconds kLookForReason{1'000};
 
 std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+// Whether the server's certificate, which is the authority's, names who the caller asked for.
+Status check_identity(const tls::Connection& session, const ClientOptions& options) {
+  if (options.cell_id.empty() && options.role.empty())
+    return {};
+  const auto certificate = session.peer_certificate();
+  if (certificate) {
+    for (const std::string& uri : certificate->uris) {
+      const auto identity = crypto::identity_from_uri(uri);
+      if (!identity)
+        continue;
+      if ((options.cell_id.empty() || identity->cell_id == options.cell_id) &&
+          (options.role.empty() || identity->role == options.role))
+        return {};
+      return fail(ErrorCode::Unauthenticated,
+                  "the certificate of {} is for a {} of cell {}, not for a {} of cell {}",
+                  options.server_name, identity->role, identity->cell_id,
+                  options.role.empty() ? "server" : options.role, options.cell_id);
+    }
+  }
+  return fail(ErrorCode::Unauthenticated, "the certificate of {} names no server of a cell",
+              options.server_name);
 }
 
 }  // namespace
@@ -94,6 +118,7 @@ Status Client::connect(Instant deadline, const Cancellation* cancellation) {
         break;
     }
   }
+  TROTH_TRY_VOID(check_identity(session, options_));
   tls_.emplace(std::move(session));
   return {};
 }

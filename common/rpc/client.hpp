@@ -75,6 +75,10 @@ struct ClientOptions {
   std::string host;  // name or numeric address to dial
   std::uint16_t port = 0;
   std::string server_name;  // what the certificate must carry; empty: `host`
+  // Who the certificate must say its holder is; empty: whoever the authority has signed. Without
+  // this, the key of any one server would do to pass for all others.
+  std::string cell_id;
+  std::string role;
   std::shared_ptr<tls::ReloadableContext> tls;
   std::chrono::milliseconds connect_limit{5'000};  // for dialling and handshake together
 };

@@ -150,6 +150,19 @@ TEST_CASE("F76: servers of another cell are not believed, and the reason is give
     std::filesystem::copy_file(other->directory() / "ca/ca.crt", cell->directory() / "ca/ca.crt",
                                std::filesystem::copy_options::overwrite_existing);
   }
+  SUBCASE("of another cell id") {
+    const auto at = description->find("\nid = \"") + 7;
+    REQUIRE_OK(write_file(file, std::string(*description).replace(at, 4, "ffff")));
+  }
+  SUBCASE("another role at its address") {
+    scenario::replace_certificate(*cell, "lockserver", common::SystemClock().wall_now(),
+                                  [](auto&) {});
+    REQUIRE_OK(cell->start("lockserver"));
+    const auto at = description->find(cell->listen("kdc"));
+    REQUIRE_OK(
+        write_file(file, std::string(*description)
+                             .replace(at, cell->listen("kdc").size(), cell->listen("lockserver"))));
+  }
   const std::string status = status_of(*cell);
   CAPTURE(status);
   CHECK(!is_up(about(status, "kdc")));
