@@ -30,7 +30,8 @@ pid_file() { echo "$state/run/$1.pid"; }
 # may long belong to somebody else, so the time of its start is kept with it.
 running_pid() {
   local pid started
-  read -r pid started <"$(pid_file "$1")" 2>/dev/null || return 1
+  [ -e "$(pid_file "$1")" ] || return 1
+  read -r pid started <"$(pid_file "$1")" || return 1
   [ "$(process_start "$pid")" = "$started" ] || return 1
   echo "$pid"
 }
