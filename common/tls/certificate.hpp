@@ -14,7 +14,8 @@ namespace common::tls {
 // A certificate that chained to the cell's authority. Plain values: may be copied and kept.
 struct PeerCertificate {
   std::string name;  // common name; for people and logs, never for decisions
-  std::string role;  // what follows "troth:" in the first such URI name; empty if there is none
+  // From its URI name "troth://<cell-id>/<role>/<name>" or "troth:<role>"; empty if it has none.
+  std::string role;
   std::vector<std::string> dns_names;
   std::vector<std::string> uris;
   WallTime not_before{};

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "common/crypto/certificates.hpp"
 #include "common/tls/openssl_error.hpp"
 #include "common/tls/socket_bio.hpp"
 
@@ -47,8 +48,18 @@ std::string common_name_of(X509* certificate) {
   return name;
 }
 
+constexpr std::string_view kRolePrefix = "troth:";
+
+// "troth://<cell-id>/<role>/<name>", as a cell's authority issues them, or "troth:<role>". One that
+// begins like the first and is not of its form names no role.
+std::string role_of(const std::string& uri) {
+  if (!uri.starts_with("troth://"))
+    return uri.substr(kRolePrefix.size());
+  const auto identity = crypto::identity_from_uri(uri);
+  return identity ? identity->role : std::string();
+}
+
 void read_alternative_names(X509* certificate, PeerCertificate& into) {
-  constexpr std::string_view kRolePrefix = "troth:";
   auto* names = static_cast<GENERAL_NAMES*>(
       X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
   if (names == nullptr)
@@ -64,9 +75,8 @@ void read_alternative_names(X509* certificate, PeerCertificate& into) {
       into.dns_names.push_back(std::move(value));
       continue;
     }
-    if (into.role.empty() && value.starts_with(kRolePrefix)) {
-      into.role = value.substr(kRolePrefix.size());
-    }
+    if (into.role.empty() && value.starts_with(kRolePrefix))
+      into.role = role_of(value);
     into.uris.push_back(std::move(value));
   }
   GENERAL_NAMES_free(names);

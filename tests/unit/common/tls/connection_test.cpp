@@ -102,6 +102,21 @@ TEST_CASE("a node's certificate is proved and its role is known") {
                     [](std::byte b) { return b != std::byte{0}; }));
 }
 
+TEST_CASE("a role comes from an identity of the cell's own form, and from nothing like it") {
+  const auto role_of = [](const std::string& uri) {
+    TestCell cell;
+    const auto node = cell.issue("node", {.names = {"DNS:localhost", "URI:" + uri}});
+    TlsPair pair(client_context(cell, node),
+                 server_context(cell, cell.issue("server"), ClientCertificates::Optional));
+    REQUIRE(pair.handshake());
+    return pair.server->peer_certificate().value().role;
+  };
+  CHECK(role_of("troth://0123456789abcdef/kdc/kdc1") == "kdc");
+  CHECK(role_of("troth://0123456789abcdef/kdc").empty());
+  CHECK(role_of("troth:///kdc/kdc1").empty());
+  CHECK(role_of("https://example.org/kdc/kdc1").empty());
+}
+
 TEST_CASE("client certificates: missing is fine when optional, foreign never is") {
   TestCell cell;
   TestCell other;
