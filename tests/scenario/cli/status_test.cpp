@@ -1,0 +1,113 @@
+#include <nlohmann/json.hpp>
+
+#include "common/wire/json.hpp"
+#include "run_troth.hpp"
+#include "tests/support/live_cell.hpp"
+
+using scenario::check_refused;
+using scenario::troth;
+using test_support::LiveCell;
+using test_support::TempDir;
+
+namespace {
+
+nlohmann::json status_of(const LiveCell& cell, int expected_code,
+                         const std::vector<std::string>& more = {}) {
+  std::vector<std::string> words{"status", "--json", "--cell", cell.directory().string()};
+  words.insert(words.end(), more.begin(), more.end());
+  const auto result = troth(words);
+  INFO(result.output << result.error_output);
+  CHECK(result.status.code == expected_code);
+  return common::wire::parse_json(result.output.substr(0, result.output.size() - 1)).value();
+}
+
+// What is said about the server with this role.
+nlohmann::json part_of(const nlohmann::json& status, const std::string& role) {
+  for (const auto& part : status["parts"]) {
+    if (part["kind"] == role)
+      return part;
+  }
+  return {};
+}
+
+bool says(const nlohmann::json& part, std::string_view words) {
+  INFO(part.dump());
+  return part["message"].get<std::string>().find(words) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("a running cell is up, and a server that is not is down with the reason") {
+  auto cell = LiveCell::create();
+  REQUIRE_OK(cell);
+  REQUIRE_OK((*cell)->start("kdc"));
+  REQUIRE_OK((*cell)->start("lockserver"));
+  const auto status = status_of(**cell, 1);
+  CHECK(status["well"] == false);
+  const auto kdc = part_of(status, "kdc");
+  CHECK(kdc["up"] == true);
+  CHECK(kdc["certificate_days_left"] == 29);
+  CHECK(kdc["version"].get<std::string>().starts_with("0."));
+  CHECK(kdc.contains("uptime_s"));
+  const auto fileserver = part_of(status, "fileserver");
+  CHECK(fileserver["up"] == false);
+  CHECK(says(fileserver, "refused"));
+
+  const auto text = troth({"status", "--cell", (*cell)->directory().string()});
+  CHECK(text.output.find("down   fileserver") != std::string::npos);
+  CHECK(text.output.find("why: ") != std::string::npos);
+}
+
+TEST_CASE("a stopped server is down for not answering, within the time given") {
+  auto cell = LiveCell::create();
+  REQUIRE_OK(cell);
+  REQUIRE_OK((*cell)->start("kdc"));
+  REQUIRE_OK((*cell)->process("kdc").stop());
+  const auto kdc = part_of(status_of(**cell, 1, {"--timeout", "1"}), "kdc");
+  CHECK(kdc["up"] == false);
+  CHECK(says(kdc, "in time"));
+}
+
+TEST_CASE("a server of another cell is down for its certificate") {
+  auto cell = LiveCell::create();
+  REQUIRE_OK(cell);
+  REQUIRE_OK((*cell)->start("kdc"));
+  // Another cell of the same address: its authority did not sign what answers there.
+  const TempDir dir;
+  const std::string other = (dir / "cell").string();
+  CHECK(troth({"cell", "init", other, "--listen", (*cell)->address()}).status.ok());
+  const auto result = troth({"status", "--json", "--cell", other});
+  CHECK(result.status.code == 1);
+  const auto kdc = part_of(
+      common::wire::parse_json(result.output.substr(0, result.output.size() - 1)).value(), "kdc");
+  CHECK(kdc["up"] == false);
+  CHECK(says(kdc, "not issued by this cell's authority"));
+}
+
+TEST_CASE("a mount is shown while it runs and as gone when it was killed") {
+  const TempDir dir;
+  const TempDir runtime;
+  std::filesystem::permissions(runtime.path(), std::filesystem::perms(0700));
+  const std::map<std::string, std::string> environment{
+      {"TROTH_RUNTIME_DIR", runtime.path().string()}};
+  const auto program = test_support::find_program("troth-mount");
+  REQUIRE_OK(program);
+  auto mount = test_support::Process::spawn(*program, {dir.path().string()},
+                                            {.environment = environment});
+  REQUIRE_OK(mount);
+  REQUIRE_OK(mount->wait_for_line("serving status"));
+  const auto up = troth({"status", "--json"}, {.environment = environment});
+  const auto part = part_of(
+      common::wire::parse_json(up.output.substr(0, up.output.size() - 1)).value(), "mount");
+  CHECK(part["up"] == true);
+  CHECK(part["name"] == dir.path().string());
+  mount->kill();
+  const auto down = troth({"status", "--json"}, {.environment = environment});
+  CHECK(down.status.code == 1);
+  CHECK(down.output.find("its process is gone") != std::string::npos);
+}
+
+TEST_CASE("status without a cell and without mounts says where it looked") {
+  check_refused(troth({"status"}), 1, "no cell found in /etc/troth");
+  check_refused(troth({"status", "--timeout", "0"}), 2, "--timeout is 1 to");
+}
