@@ -92,13 +92,13 @@ TEST_CASE("a mount is shown while it runs and as gone when it was killed") {
       {"TROTH_RUNTIME_DIR", runtime.path().string()}};
   const auto program = test_support::find_program("troth-mount");
   REQUIRE_OK(program);
-  auto mount = test_support::Process::spawn(*program, {dir.path().string()},
-                                            {.environment = environment});
+  auto mount =
+      test_support::Process::spawn(*program, {dir.path().string()}, {.environment = environment});
   REQUIRE_OK(mount);
   REQUIRE_OK(mount->wait_for_line("serving status"));
   const auto up = troth({"status", "--json"}, {.environment = environment});
-  const auto part = part_of(
-      common::wire::parse_json(up.output.substr(0, up.output.size() - 1)).value(), "mount");
+  const auto part =
+      part_of(common::wire::parse_json(up.output.substr(0, up.output.size() - 1)).value(), "mount");
   CHECK(part["up"] == true);
   CHECK(part["name"] == dir.path().string());
   mount->kill();
