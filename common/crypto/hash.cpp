@@ -59,6 +59,41 @@ Result<Digest> finish_mac(EVP_MAC_CTX* context) {
   return digest;
 }
 
+// A thread's context with the digest set: setting it looks the digest up by name, which costs more
+// than the MAC of a small message.
+class ThreadMac {
+ public:
+  static Result<EVP_MAC_CTX*> get() {
+    thread_local const openssl::MacCtx context = make();
+    if (!context)
+      return hmac_failure();
+    return context.get();
+  }
+
+ private:
+  static openssl::MacCtx make() {
+    const auto known = algorithms();
+    openssl::MacCtx context(known ? EVP_MAC_CTX_new((*known)->hmac) : nullptr);
+    if (context && !start(context.get(), {}))
+      context.reset();
+    return context;
+  }
+};
+
+Status set_key(EVP_MAC_CTX* context, ByteView key) {
+  static constexpr unsigned char kNothing = 0;
+  if (EVP_MAC_init(context, key.empty() ? &kNothing : openssl::data(key), key.size(), nullptr) != 1)
+    return hmac_failure();
+  return {};
+}
+
+Result<Digest> mac_once(EVP_MAC_CTX* context, ByteView key, ByteView data) {
+  TROTH_TRY_VOID(set_key(context, key));
+  if (EVP_MAC_update(context, openssl::data(data), data.size()) != 1)
+    return hmac_failure();
+  return finish_mac(context);
+}
+
 }  // namespace
 
 Result<Digest> sha256(ByteView data) {
@@ -71,15 +106,11 @@ Result<Digest> sha256(ByteView data) {
 }
 
 Result<Digest> hmac_sha256(ByteView key, ByteView data) {
-  // Made afresh: a context kept by the thread would keep the key in ordinary memory.
-  TROTH_TRY(const Algorithms* known, algorithms());
-  const openssl::MacCtx context(EVP_MAC_CTX_new(known->hmac));
-  if (!context)
-    return hmac_failure();
-  TROTH_TRY_VOID(start(context.get(), key));
-  if (EVP_MAC_update(context.get(), openssl::data(data), data.size()) != 1)
-    return hmac_failure();
-  return finish_mac(context.get());
+  TROTH_TRY(EVP_MAC_CTX * context, ThreadMac::get());
+  auto tag = mac_once(context, key, data);
+  // What the context keeps is derived from its key: the empty key takes its place.
+  TROTH_TRY_VOID(set_key(context, {}));
+  return tag;
 }
 
 bool constant_time_equal(ByteView a, ByteView b) {
