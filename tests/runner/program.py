@@ -128,6 +128,11 @@ def _kill_group(pid, test_id):
     leaks.kill(leaks.processes_of(test_id))
 
 
+def _reap_orphans():
+    with _running_lock:
+        leaks.reap_adopted(set(_running))
+
+
 def kill_everything():
     """Kills all programs that run now, and everything they started."""
     with _running_lock:
@@ -204,17 +209,18 @@ def run(test, number, scratch, build_dir, case_pattern):
     begin = time.monotonic()
     code = None
     try:
-        with open(outcome.log, "wb") as log:
+        # Under the lock: a program that nobody has registered yet would look like an orphan, and whoever
+        # collects orphans would take its exit code away.
+        with open(outcome.log, "wb") as log, _running_lock:
             child = subprocess.Popen(
                 command, cwd=test.directory or build_dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=_environment(test, test_id, (own, sanitizer_log, report_path), build_dir),
                 start_new_session=True,
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)))
+            _running[child.pid] = test_id
     except OSError as error:
         outcome.add_failure("starts", f"{error}; build it with: ninja -C {os.path.basename(build_dir)}")
         return outcome
-    with _running_lock:
-        _running[child.pid] = test_id
     try:
         code = child.wait(test.timeout)
     except subprocess.TimeoutExpired:
@@ -226,10 +232,9 @@ def run(test, number, scratch, build_dir, case_pattern):
     outcome.seconds = time.monotonic() - begin
     with _running_lock:
         del _running[child.pid]
-        known = set(_running)
-    leaks.reap_adopted(known)
+    _reap_orphans()
     leaked = leaks.find_and_clean(test_id, own)
-    leaks.reap_adopted(known)
+    _reap_orphans()
     with open(outcome.log, "a+", encoding="utf-8", errors="replace") as log:
         for name in sorted(os.listdir(hidden)):
             if name.startswith("sanitizer"):
