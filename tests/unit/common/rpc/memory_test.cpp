@@ -2,13 +2,19 @@
 // may fail, the server must not, and nothing may be counted twice or for ever.
 //
 // A program of its own, because it replaces operator new.
+//
+// One kind of allocation is let through and counted: nlohmann's destructor of an object or list
+// allocates, and is noexcept, so its failure ends the process whatever we do.
 
+#include <dlfcn.h>
+#include <execinfo.h>
 #include <pthread.h>
 
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <string_view>
 
 #include "tests/support/rpc_fixture.hpp"
 
@@ -25,10 +31,36 @@ bool is_server_thread() {
   return is;
 }
 
+// How far up the destructor may be when everything between has been inlined or has not.
+constexpr int kFramesLookedAt = 12;
+
+// The caller is (a part of) the destructor of a JSON value.
+bool in_json_destructor() {
+  void* frames[kFramesLookedAt];
+  const int count = ::backtrace(frames, kFramesLookedAt);
+  for (int i = 0; i < count; ++i) {
+    Dl_info info{};
+    if (::dladdr(frames[i], &info) == 0 || info.dli_sname == nullptr)
+      continue;
+    const std::string_view name = info.dli_sname;
+    if (name.find("basic_json") == std::string_view::npos)
+      continue;
+    if (name.find("json_value7destroy") != std::string_view::npos || name.ends_with("D1Ev") ||
+        name.ends_with("D2Ev")) {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::atomic<long> let_through{0};
+
 void* allocate(std::size_t size) {
   if (fail_in.load(std::memory_order_relaxed) >= 0 && is_server_thread() &&
       fail_in.fetch_sub(1) == 0) {
-    throw std::bad_alloc();
+    if (!in_json_destructor())
+      throw std::bad_alloc();
+    ++let_through;
   }
   void* memory = std::malloc(size == 0 ? 1 : size);
   if (memory == nullptr)
@@ -87,5 +119,7 @@ TEST_CASE("whichever allocation of the server fails, it serves the next caller")
     if (!failed)
       break;
   }
+  MESSAGE(failures, " allocations failed, ", let_through.load(), " let through");
   CHECK(failures > 20);
+  CHECK(let_through * 4 < failures);  // the exception stays one
 }
