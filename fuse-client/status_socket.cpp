@@ -146,7 +146,7 @@ StatusSocket::StatusSocket(Options options, std::string path, common::io::LockFi
 
 StatusSocket::~StatusSocket() {
   const std::uint64_t one = 1;
-  static_cast<void>(::write(wake_.get(), &one, sizeof(one)));
+  (void)!::write(wake_.get(), &one, sizeof(one));  // an eventfd at zero takes it
   thread_.join();
   ::unlink(path_.c_str());
 }

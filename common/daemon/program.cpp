@@ -35,7 +35,7 @@ int fail_to_start(std::string_view program, const Error& error, int exit_code) {
   constexpr std::size_t kMaxMessage = 3500;
   log::append_escaped(line, error.message, log::Quoting::Bare, kMaxMessage);
   line += '\n';
-  static_cast<void>(::write(STDERR_FILENO, line.data(), line.size()));
+  (void)!::write(STDERR_FILENO, line.data(), line.size());  // nobody else to tell
   return exit_code;
 }
 

@@ -23,7 +23,7 @@ std::int64_t Plan::setting(std::string_view name) const {
     if (entry.name == name)
       return entry.value;
   }
-  assert(!"a setting is read that no skew() has added");
+  assert(false && "a setting is read that no skew() has added");
   std::abort();
 }
 

@@ -23,7 +23,7 @@ KINDS = {
     # Every test, under the sanitizers that find most.
     "test": ("build-test", "gcc", ["-Db_sanitize=address,undefined", "-Dwerror=true", "-Doptimization=1", LINES_ONLY]),
     # What is installed, run and measured. Whoever installs it may have a compiler that warns of more.
-    "release": ("build-release", "gcc", ["--buildtype=release"]),
+    "release": ("build-release", "gcc", ["--buildtype=release", "-Doptimization=2"]),
     # Optimised, with assertions.
     "soak": ("build-soak", "gcc", ["-Db_ndebug=false", LINES_ONLY]),
     "tsan": ("build-tsan", "gcc", ["-Db_sanitize=thread", "-Dwerror=true", "-Doptimization=1", LINES_ONLY]),
