@@ -191,6 +191,16 @@ Status migrate(Connection& connection, std::span<const Migration> migrations,
   return {};
 }
 
+// After a failed sync the kernel may show what never reached the disk, and call a later sync of the
+// same bytes a success. So what an unclean stop left in the WAL is written anew, into the database,
+// instead of being trusted to lie where it seems to. With no room for that it stays in the WAL.
+Status rewrite_wal(Connection& connection, const std::string& path) {
+  const auto done = connection.checkpoint(Connection::CheckpointMode::Truncate);
+  if (done || done.error().code == ErrorCode::NoSpace)
+    return {};
+  return tl::unexpected(done.error().in(path));
+}
+
 // A descriptor of our own on the WAL, its name and its bytes durable.
 Result<UniqueFd> open_wal(io::FileIo& io, const std::string& path, DiskProbe* probe) {
   UniqueFd wal(::open((path + "-wal").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
@@ -259,7 +269,8 @@ Result<OpenedDatabase> open_database(const std::string& path, const Options& opt
     return tl::unexpected(explain_open_failure(path, usable.error()));
 
   TROTH_TRY(opened.mark, check_mark(io, path, options, *identity));
-  if (!opened.mark->state().clean && options.check_after_unclean_stop) {
+  const bool unclean = !opened.mark->state().clean;
+  if (unclean && options.check_after_unclean_stop) {
     if (Status whole = check_structure(*opened.writer, Database::CheckDepth::Quick); !whole) {
       return tl::unexpected(explain_open_failure(path, whole.error()));
     }
@@ -268,6 +279,8 @@ Result<OpenedDatabase> open_database(const std::string& path, const Options& opt
   // Before the first write: from now on a stop is not clean until it is said to be.
   TROTH_TRY_VOID(opened.mark->record(opened.mark->state().stable, false));
   TROTH_TRY_VOID(migrate(*opened.writer, migrations, path, opened.commits));
+  if (unclean)
+    TROTH_TRY_VOID(rewrite_wal(*opened.writer, path));
   TROTH_TRY(opened.wal, open_wal(io, path, options.probe));
   TROTH_TRY_VOID(opened.mark->record(opened.commits, false));
   return opened;

@@ -104,6 +104,41 @@ TEST_CASE("a failed sync stops all writing until the database is opened again (F
   CHECK_OK(put(*db, 2, "after"));
 }
 
+TEST_CASE("opening after an unclean stop writes anew what the WAL held (F6)") {
+  const TemporaryDirectory directory;
+  ScriptedDisk disk;
+  auto db = *open_db(directory, {.flush_interval = 1h, .probe = &disk});
+  CHECK_OK(put(*db, 1, "before"));
+  // As after a failed sync: the kernel shows bytes that it will never write.
+  disk.set(
+      {.write = nullptr, .sync = [](DiskFile file) { return file == DiskFile::Wal ? EIO : 0; }});
+  CHECK_FAILS(db->sync(soon()), ErrorCode::IoError);
+  db.reset();
+  REQUIRE(std::filesystem::file_size(directory.db() + "-wal") > 0);
+  disk.set({});
+  db = *open_db(directory, {.flush_interval = 1h, .probe = &disk});
+  CHECK(std::filesystem::file_size(directory.db() + "-wal") == 0);
+  CHECK(*get(*db, 1) == "before");
+  CHECK_OK(put(*db, 2, "after"));
+  db.reset();
+
+  // Without room for it the database is served all the same, from its WAL.
+  {
+    auto unclean = *open_db(directory, {.flush_interval = 1h, .probe = &disk});
+    CHECK_OK(put(*unclean, 3, "kept"));
+    disk.set(
+        {.write = nullptr, .sync = [](DiskFile file) { return file == DiskFile::Wal ? EIO : 0; }});
+  }
+  disk.set({.write = [](DiskFile file, std::size_t) { return file == DiskFile::Main ? ENOSPC : 0; },
+            .sync = nullptr});
+  db = *open_db(directory, {.flush_interval = 1h, .probe = &disk});
+  CHECK(*get(*db, 3) == "kept");
+  CHECK_OK(db->health());
+  disk.set({});
+  CHECK_OK(put(*db, 4, "freed"));
+  CHECK_OK(db->close());
+}
+
 TEST_CASE("a failing hook before the sync poisons, too") {
   const TemporaryDirectory directory;
   auto db = *open_db(directory, {.flush_interval = 1h, .before_sync = []() -> Status {
