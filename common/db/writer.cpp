@@ -166,6 +166,8 @@ void Writer::writer_main() {
       if (stopping_)
         return;
       if (first_ == nullptr && !checkpoint_due_.load()) {
+        // In this order, so that a commit in between either is seen or sees this thread asleep.
+        asleep_.store(true);
         const bool copied = wal_pages_.load() == 0;
         asleep_.store(copied);
         timed_out = !queue_changed_.wait_for(queue_mutex_, copied ? kLongestSleep : kIdle);
