@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <exception>
 
 namespace common::db {
 namespace {
@@ -13,6 +14,17 @@ using namespace std::chrono_literals;
 
 // No wait is without an end: the thread looks around this often even if a wake-up was lost.
 constexpr auto kLongestSleep = 1h;
+
+// Whatever it throws is its failure: waiters must not be left waiting for a sync that never ends.
+Status call_hook(const std::function<Status()>& hook) {
+  if (!hook)
+    return {};
+  try {
+    return hook();
+  } catch (const std::exception& e) {
+    return fail(ErrorCode::Internal, "what runs before a sync threw: {}", e.what());
+  }
+}
 
 }  // namespace
 
@@ -44,7 +56,7 @@ void Flusher::committed(std::uint64_t number) {
 
 Status Flusher::sync_wal() {
   const std::uint64_t covered = committed_.load();
-  Status synced = options_.before_sync ? options_.before_sync() : Status{};
+  Status synced = call_hook(options_.before_sync);
   if (synced) {
     int error = options_.probe != nullptr ? options_.probe->on_sync(DiskFile::Wal) : 0;
     if (error == 0 && ::fdatasync(wal_.get()) != 0)
@@ -117,9 +129,11 @@ void Flusher::flush_main() {
     const std::uint64_t stable = stable_.load();
     const bool marked_now = synced && write_mark(stable, false);
     lock.lock();
-    if (!marked_now)
-      return;  // poisoned: there is nothing more to flush
-    marked = stable;
+    if (poison_.is_set())
+      return;  // there is nothing more to flush
+    // Otherwise the wait has only run out: the machine slept through somebody else's sync.
+    if (marked_now)
+      marked = stable;
   }
 }
 

@@ -23,7 +23,9 @@ Status call_look(FunctionRef<Status(ReadTx&)> look, ReadTx& tx) {
 
 ReadPool::ReadPool(Options options, std::shared_ptr<ChecksumVfs> vfs, Poison& poison,
                    const Clock& clock)
-    : options_(std::move(options)), vfs_(std::move(vfs)), poison_(poison), clock_(clock) {}
+    : options_(std::move(options)), vfs_(std::move(vfs)), poison_(poison), clock_(clock) {
+  free_.reserve(options_.connections);  // giving one back must not fail
+}
 
 Result<std::unique_ptr<Connection>> ReadPool::take(Instant deadline) {
   {
@@ -47,15 +49,14 @@ Result<std::unique_ptr<Connection>> ReadPool::take(Instant deadline) {
       return connection;
     }
   }
-  auto opened = Connection::open(options_.path, Connection::Access::ReadOnly, vfs_, clock_);
-  if (opened) {
-    const Status tuned = (*opened)->execute_script(
-        fmt::format("PRAGMA cache_size = -{}; PRAGMA query_only = ON;", options_.cache_kib));
-    if (!tuned)
-      opened = tl::unexpected(tuned.error());
-  }
-  if (!opened)
-    give_back(nullptr);
+  return std::unique_ptr<Connection>();
+}
+
+Result<std::unique_ptr<Connection>> ReadPool::open_connection() const {
+  TROTH_TRY(auto opened,
+            Connection::open(options_.path, Connection::Access::ReadOnly, vfs_, clock_));
+  TROTH_TRY_VOID(opened->execute_script(
+      fmt::format("PRAGMA cache_size = -{}; PRAGMA query_only = ON;", options_.cache_kib)));
   return opened;
 }
 
@@ -71,7 +72,12 @@ void ReadPool::give_back(std::unique_ptr<Connection> connection) {
 
 Status ReadPool::read(FunctionRef<Status(ReadTx&)> look, Instant deadline) {
   deadline = std::min(deadline, clock_.now() + options_.longest_read);
-  TROTH_TRY(auto connection, take(deadline));
+  TROTH_TRY(auto taken, take(deadline));
+  Loan loan(*this, std::move(taken));
+  auto& connection = loan.connection;
+  if (connection == nullptr) {
+    TROTH_TRY(connection, open_connection());
+  }
   connection->set_deadline(deadline);
   Status done = connection->run("BEGIN");
   if (done) {
@@ -88,7 +94,6 @@ Status ReadPool::read(FunctionRef<Status(ReadTx&)> look, Instant deadline) {
   // A connection that could not leave its transaction would hold the WAL: drop it.
   if (connection->in_transaction())
     connection.reset();
-  give_back(std::move(connection));
   return done;
 }
 

@@ -31,7 +31,21 @@ class ReadPool {
   void close();
 
  private:
+  // What take() counted as lent is given back however a read ends, even by an exception: close()
+  // waits for it.
+  struct Loan {
+    Loan(ReadPool& from, std::unique_ptr<Connection> lent)
+        : pool(from), connection(std::move(lent)) {}
+    ~Loan() { pool.give_back(std::move(connection)); }
+    Loan(const Loan&) = delete;
+    Loan& operator=(const Loan&) = delete;
+    ReadPool& pool;
+    std::unique_ptr<Connection> connection;
+  };
+
+  // A free connection, or none but the right to open one.
   [[nodiscard]] Result<std::unique_ptr<Connection>> take(Instant deadline);
+  [[nodiscard]] Result<std::unique_ptr<Connection>> open_connection() const;
   void give_back(std::unique_ptr<Connection> connection);
 
   const Options options_;

@@ -85,9 +85,12 @@ bool Writer::try_commit_alone(Request& request) {
     return false;
   if (!commit_mutex_.try_lock())
     return false;
-  Request* const group = &request;
-  static_cast<void>(run_group(Group(&group, 1)));
-  commit_mutex_.unlock();
+  {
+    // Given up also if an allocation of ours throws; the transaction is undone then.
+    const MutexLock lock(commit_mutex_, std::adopt_lock);
+    Request* const group = &request;
+    static_cast<void>(run_group(Group(&group, 1)));
+  }
   if (asleep_.load() && asleep_.exchange(false))
     wake_thread();
   return true;

@@ -139,6 +139,17 @@ TEST_CASE("opening after an unclean stop writes anew what the WAL held (F6)") {
   CHECK_OK(db->close());
 }
 
+TEST_CASE("a hook before the sync that throws poisons, and nobody waits for it") {
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory, {.flush_interval = 1h, .before_sync = []() -> Status {
+                                   throw std::runtime_error("segment");
+                                 }});
+  CHECK_OK(put(*db, 1, "x"));
+  CHECK_FAILS(db->sync(soon()), ErrorCode::Internal);
+  CHECK_FAILS(db->sync(soon()), ErrorCode::IoError);
+  CHECK_FAILS(put(*db, 2, "x"), ErrorCode::IoError);
+}
+
 TEST_CASE("a failing hook before the sync poisons, too") {
   const TemporaryDirectory directory;
   auto db = *open_db(directory, {.flush_interval = 1h, .before_sync = []() -> Status {
