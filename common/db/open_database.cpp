@@ -80,7 +80,7 @@ Status create_database(io::FileIo& io, const std::string& path, const Options& o
   }
   TROTH_TRY_VOID(remove_if_there(io, temporary + "-wal"));
   TROTH_TRY_VOID(remove_if_there(io, temporary + "-shm"));
-  TROTH_TRY_VOID(StableMark::create(io, name + "-mark", id));
+  TROTH_TRY_VOID(StableMark::create(io, name + "-mark", id, true));
   return io.rename_durably(temporary, name);
 }
 
@@ -163,7 +163,8 @@ Result<std::unique_ptr<StableMark>> check_mark(io::FileIo& io, const std::string
                     path, refused.message);
     return tl::unexpected(refused);
   }
-  TROTH_TRY_VOID(StableMark::create(io, name, identity.id));
+  // Not clean: a database that lost one thing is checked for what else it lost.
+  TROTH_TRY_VOID(StableMark::create(io, name, identity.id, false));
   return StableMark::open(io, name, options.probe);
 }
 

@@ -42,11 +42,12 @@ std::optional<MarkRecord> decode(std::uint64_t place, const PageBytes& page) {
 
 }  // namespace
 
-Status StableMark::create(io::FileIo& io, const std::string& name, std::uint64_t database_id) {
+Status StableMark::create(io::FileIo& io, const std::string& name, std::uint64_t database_id,
+                          bool clean) {
   // Both pages, so that writing one later never has to grow the file on a full disk.
   std::array<std::byte, 2 * kPageSize> both;
-  const PageBytes first = encode(database_id, 0, 0, true);
-  const PageBytes second = encode(database_id, 1, 0, true);
+  const PageBytes first = encode(database_id, 0, 0, clean);
+  const PageBytes second = encode(database_id, 1, 0, clean);
   std::memcpy(both.data(), first.data(), kPageSize);
   std::memcpy(both.data() + kPageSize, second.data(), kPageSize);
   return io::write_file_atomically(io, name, both);

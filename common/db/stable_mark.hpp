@@ -22,9 +22,10 @@ class StableMark {
     bool clean = false;        // the database was closed in order since its last write
   };
 
-  // A new mark, durable once this returns; replaces an older file.
+  // A new mark of commit 0, durable once this returns; replaces an older file. `clean`: whether its
+  // database needs no check.
   [[nodiscard]] static Status create(io::FileIo& io, const std::string& name,
-                                     std::uint64_t database_id);
+                                     std::uint64_t database_id, bool clean);
   // NotFound without the file, Corrupt if neither page is intact.
   [[nodiscard]] static Result<std::unique_ptr<StableMark>> open(io::FileIo& io,
                                                                 const std::string& name,
