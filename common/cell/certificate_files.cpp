@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -70,9 +71,25 @@ Result<Place> place_of(const std::string& path) {
   return Place{*std::move(directory), whole.filename().string()};
 }
 
-Status write_file(const std::string& path, ByteView content) {
+// The owner of what it replaces, who may be a server's own user while root renews, and `mode`.
+Status take_over(const std::string& path, const std::string& temporary, mode_t mode) {
+  struct stat old {};
+  if (::lstat(path.c_str(), &old) == 0 &&
+      (old.st_uid != ::geteuid() || old.st_gid != ::getegid()) &&
+      ::lchown(temporary.c_str(), old.st_uid, old.st_gid) != 0) {
+    return fail_errno(errno, "give {} to the owner of {}", temporary, path);
+  }
+  if (::chmod(temporary.c_str(), mode) != 0)
+    return fail_errno(errno, "set the mode of {}", temporary);
+  return {};
+}
+
+Status write_file(const std::string& path, ByteView content, mode_t mode) {
   TROTH_TRY(const Place place, place_of(path));
-  auto written = io::write_file_atomically(*place.directory, place.name, content);
+  const auto prepare = [&](const std::string& temporary) {
+    return take_over(path, fs::path(path).replace_filename(temporary).string(), mode);
+  };
+  auto written = io::write_file_atomically(*place.directory, place.name, content, prepare);
   if (!written)
     return fail(written.error().code, "cannot write {}: {}", path, written.error().message);
   return {};
@@ -119,15 +136,12 @@ Result<crypto::CertificateAndKey> read_authority(const std::string& directory) {
 
 Status write_certificate(const std::string& path, const crypto::Certificate& certificate) {
   TROTH_TRY(const std::string pem, certificate.to_pem());
-  TROTH_TRY_VOID(write_file(path, as_bytes(pem)));
-  if (::chmod(path.c_str(), 0644) != 0)
-    return fail_errno(errno, "make {} readable", path);
-  return {};
+  return write_file(path, as_bytes(pem), 0644);
 }
 
 Status write_key(const std::string& path, const crypto::PrivateKey& key) {
   TROTH_TRY(const Secret pem, key.to_pem());
-  return write_file(path, pem.bytes());
+  return write_file(path, pem.bytes(), 0600);
 }
 
 Result<IssuedFiles> issue_files(const crypto::CertificateAndKey& authority,

@@ -3,22 +3,26 @@
 namespace common::io {
 namespace {
 
-Status write_and_sync(FileIo& io, std::string_view path, std::span<const std::byte> bytes) {
+Status write_and_sync(FileIo& io, const std::string& path, std::span<const std::byte> bytes,
+                      const PrepareFile& prepare) {
   TROTH_TRY(const auto file, io.open(path, OpenMode::CreateNew));
   TROTH_TRY_VOID(file->write_at(0, bytes));
+  if (prepare)
+    TROTH_TRY_VOID(prepare(path));
   return file->sync();
 }
 
 }  // namespace
 
-Status write_file_atomically(FileIo& io, std::string_view path, std::span<const std::byte> bytes) {
+Status write_file_atomically(FileIo& io, std::string_view path, std::span<const std::byte> bytes,
+                             const PrepareFile& prepare) {
   const std::string temporary = std::string(path) + ".new";
   // What a crash left of an earlier attempt is in nobody's use: there is one writer per path.
   if (Status removed = io.unlink(temporary);
       !removed && removed.error().code != ErrorCode::NotFound) {
     return removed;
   }
-  Status written = write_and_sync(io, temporary, bytes);
+  Status written = write_and_sync(io, temporary, bytes, prepare);
   if (written)
     written = io.rename(temporary, path);
   if (!written) {

@@ -1,6 +1,7 @@
 #include "common/cell/certificate_files.hpp"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -62,6 +63,24 @@ TEST_CASE("renewing can replace the key, also of an expired certificate or a los
   struct stat info {};
   REQUIRE(::stat(cell.key.c_str(), &info) == 0);
   CHECK((info.st_mode & 07777) == 0600);
+}
+
+TEST_CASE("what is renewed stays its owner's and readable by whom it was") {
+  if (::geteuid() != 0)
+    SKIP_TEST("only root can give files away");
+  const Fixture cell;
+  constexpr uid_t kServer = 4711;
+  for (const std::string& path : {cell.certificate, cell.key})
+    REQUIRE(::chown(path.c_str(), kServer, kServer) == 0);
+  REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Replace, kNow));
+  for (const std::string& path : {cell.certificate, cell.key}) {
+    CAPTURE(path);
+    struct stat info {};
+    REQUIRE(::stat(path.c_str(), &info) == 0);
+    CHECK(info.st_uid == kServer);
+    CHECK(info.st_gid == kServer);
+    CHECK((info.st_mode & 07777) == (path == cell.key ? 0600 : 0644));
+  }
 }
 
 TEST_CASE("a foreign certificate is not renewed") {
