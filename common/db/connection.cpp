@@ -231,6 +231,8 @@ Error Connection::error_of(int result_code, std::string_view doing) {
   if (error.code == ErrorCode::Corrupt) {
     error.message = "a damaged page or record was found: " + error.message;
   }
+  failed_beside_the_wal_ =
+      error.code == ErrorCode::ResourceExhausted || result_code == SQLITE_IOERR_SHMSIZE;
   const bool disk_failed = error.code == ErrorCode::IoError && access_ != Access::ReadOnly;
   if ((error.code == ErrorCode::Corrupt || disk_failed) && !damage_)
     damage_ = error;

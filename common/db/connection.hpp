@@ -78,6 +78,10 @@ class Connection {
   // damaged pages, and for a writer any failure of the disk other than being full.
   [[nodiscard]] std::optional<Error> take_damage();
 
+  // Whether the last failure can strike in a COMMIT after its record is in the WAL: SQLite then
+  // enters it into the WAL's index, which takes memory and room of its own.
+  [[nodiscard]] bool failed_beside_the_wal() const { return failed_beside_the_wal_; }
+
   // Translates an SQLite result code, and notes damage.
   [[nodiscard]] Error error_of(int result_code, std::string_view doing);
 
@@ -108,6 +112,7 @@ class Connection {
   std::optional<Instant> deadline_;
   std::optional<Error> damage_;
   int wal_pages_ = 0;
+  bool failed_beside_the_wal_ = false;
 };
 
 // A transaction on a connection: rolled back by the destructor unless committed.

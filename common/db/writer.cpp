@@ -303,13 +303,29 @@ Status Writer::finish_commit(Transaction& transaction, std::uint64_t number) {
   Status committed = transaction.commit();
   if (!committed) {
     // With the outcome unknown, what a reader or a next group would see is unknown, too.
-    if (committed.error().code == ErrorCode::OutcomeUnknown)
+    if (committed.error().code == ErrorCode::OutcomeUnknown) {
       poison_.set(committed.error());
+    } else if (connection_->failed_beside_the_wal()) {
+      if (Status covered = cover_failed_commit(); !covered) {
+        committed.error().code = ErrorCode::OutcomeUnknown;  // after a kill -9 it may be there
+      }
+    }
     return committed;
   }
   last_commit_ = number;
   flusher_.committed(number);
   return {};
+}
+
+// The failed commit may be whole in the WAL, only not in its index: SQLite goes on without it, but
+// a recovery would find it. A commit that changes nothing takes its place there.
+Status Writer::cover_failed_commit() {
+  constexpr const char* kSetNumber = "UPDATE troth_database SET commits = ?1";
+  TROTH_TRY(Transaction cover, Transaction::begin(*connection_));
+  // There and back: a page that never changed is not written.
+  TROTH_TRY_VOID(connection_->run(kSetNumber, last_commit_ + 1));
+  TROTH_TRY_VOID(connection_->run(kSetNumber, last_commit_));
+  return cover.commit();
 }
 
 void Writer::notice_damage() {

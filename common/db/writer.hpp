@@ -87,6 +87,7 @@ class Writer {
       REQUIRES(commit_mutex_);
   [[nodiscard]] Status finish_commit(Transaction& transaction, std::uint64_t number)
       REQUIRES(commit_mutex_);
+  [[nodiscard]] Status cover_failed_commit() REQUIRES(commit_mutex_);
   void notice_damage() REQUIRES(commit_mutex_);
   void notice_wal() REQUIRES(commit_mutex_);
   void checkpoint() EXCLUDES(commit_mutex_);

@@ -1,6 +1,7 @@
 // F35: SQLite's n-th allocation fails, for every n that a piece of work has.
 
 #include "common/db/allocation_faults.hpp"
+#include "tests/support/db_crash_check.hpp"
 #include "tests/unit/common/db/db_fixture.hpp"
 
 using namespace db_test;
@@ -52,6 +53,40 @@ TEST_CASE(
   }
   CHECK(failures > 10);
   CHECK_OK(db->check(Database::CheckDepth::Full));
+}
+
+TEST_CASE("what a commit without memory left in the WAL does not come back after a crash (F35)") {
+  REQUIRE(kInstalled);
+  std::uint64_t failures = 0;
+  for (std::uint64_t n = 1; n < kEnough;) {
+    const TemporaryDirectory directory(test_support::scratch_directory());
+    auto db = *open_db(
+        directory, {.flush_interval = 1h, .checkpoint_pages = 100'000, .wal_cap_pages = 100'000});
+    // The WAL's index grows, which takes memory, after 4,062 pages.
+    CHECK_OK(put(*db, 1, std::string(std::size_t{4040} * 4084, 'x')));
+    REQUIRE(db->status().wal_pages > 4040);
+    REQUIRE(db->status().wal_pages < 4058);
+    bool done = false;
+    std::uint64_t failed = 1;
+    for (; !done && failed > 0; ++n) {
+      CAPTURE(n);
+      common::db::fail_allocations(n);
+      const auto put_now = put(*db, 2, std::string(100'000, 'y'));
+      failed = common::db::stop_failing_allocations();
+      done = put_now.has_value();
+      if (done)
+        continue;
+      ++failures;
+      CHECK_FAILS(put_now, ErrorCode::ResourceExhausted);
+      const TemporaryDirectory crashed(test_support::scratch_directory());
+      for (const char* suffix : {"", "-wal", "-mark"})
+        std::filesystem::copy_file(directory.db() + suffix, crashed.db() + suffix);
+      CHECK(*count(**open_db(crashed)) == 1);
+    }
+    if (failed == 0)
+      break;
+  }
+  CHECK(failures > 2);
 }
 
 TEST_CASE("opening a database that runs out of memory fails, and works the next time (F35)") {
