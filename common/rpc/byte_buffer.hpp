@@ -36,6 +36,17 @@ class ByteBuffer {
       begin_ = end_ = 0;
   }
 
+  // Keeps no more room than what is waiting needs. May throw std::bad_alloc.
+  void shrink() {
+    const std::size_t used = size();
+    auto moved = used == 0 ? nullptr : std::make_unique_for_overwrite<std::byte[]>(used);
+    if (used != 0)
+      std::memcpy(moved.get(), bytes_.get() + begin_, used);
+    bytes_ = std::move(moved);
+    capacity_ = end_ = used;
+    begin_ = 0;
+  }
+
   // Gives the memory back if nothing is waiting in it.
   void release_if_empty() {
     if (size() != 0)

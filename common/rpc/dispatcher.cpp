@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <exception>
 #include <limits>
+#include <new>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
@@ -52,6 +54,7 @@ class Exchange final : public Call, public HttpExchange {
     return reply_.source ? reply_.source_size : reply_.bytes.size();
   }
   void encode_headers();
+  [[nodiscard]] Result<std::span<const std::byte>> draw(std::span<std::byte> scratch);
   [[nodiscard]] bool deliver_source(Instant deadline);
 
   ServerConnection& connection_;
@@ -62,6 +65,7 @@ class Exchange final : public Call, public HttpExchange {
   nlohmann::json args_;
   Instant deadline_{};
 
+  std::optional<Dispatcher::Slot> slot_;  // from admission to delivery
   Reply reply_;
   std::string body_;  // JSON of the reply or of the error
   std::string headers_;
@@ -78,7 +82,8 @@ Result<Reply> Exchange::decode_and_run() {
   if (connection_.operation().needs_operation_id && head_.id == OperationId{}) {
     return fail(ErrorCode::InvalidArgument, "this operation needs an \"id\"");
   }
-  return dispatcher_.run(*this, connection_.operation());
+  const Dispatcher::Slot& slot = slot_.emplace(dispatcher_, connection_.operation().kind);
+  return dispatcher_.run(*this, connection_.operation(), slot);
 }
 
 int Exchange::run(std::string_view service, std::string_view operation) {
@@ -132,12 +137,27 @@ bool Exchange::deliver() {
   return connection_.write_now(reply_.bytes, deadline).has_value();
 }
 
+// A source is an operation's code: what it throws must not end more than this call.
+Result<std::span<const std::byte>> Exchange::draw(std::span<std::byte> scratch) {
+  try {
+    return reply_.source(scratch);
+  } catch (const std::bad_alloc&) {
+    throw;  // the worker counts it and ends the connection
+  } catch (const std::exception& exception) {
+    ServerCounters::add(shared_.counters.exceptions);
+    return fail(ErrorCode::Internal, "an exception left its source: {}", exception.what());
+  } catch (...) {
+    ServerCounters::add(shared_.counters.exceptions);
+    return fail(ErrorCode::Internal, "an exception left its source");
+  }
+}
+
 bool Exchange::deliver_source(Instant deadline) {
   const auto scratch = std::make_unique_for_overwrite<std::byte[]>(kScratch);
   std::uint64_t left = reply_.source_size;
   while (left > 0) {
     const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(left, kScratch));
-    const auto part = reply_.source(std::span(scratch.get(), wanted));
+    const auto part = draw(std::span(scratch.get(), wanted));
     // The announced size is a promise; the only honest way to break it is to cut the connection.
     if (!part || part->empty() || part->size() > left) {
       log::error("a reply ended before its announced size",
@@ -155,21 +175,8 @@ bool Exchange::deliver_source(Instant deadline) {
 
 }  // namespace
 
-class Dispatcher::Slot {
- public:
-  Slot(Dispatcher& dispatcher, OperationClass kind) : count_(dispatcher.in_flight(kind)) {
-    admitted_ = count_.fetch_add(1) < dispatcher.cap(kind);
-  }
-  ~Slot() { count_.fetch_sub(1); }
-  Slot(const Slot&) = delete;
-  Slot& operator=(const Slot&) = delete;
-
-  [[nodiscard]] bool admitted() const { return admitted_; }
-
- private:
-  std::atomic<std::size_t>& count_;
-  bool admitted_;
-};
+Dispatcher::Slot::Slot(Dispatcher& dispatcher, OperationClass kind)
+    : count_(dispatcher.in_flight(kind)), admitted_(count_.fetch_add(1) < dispatcher.cap(kind)) {}
 
 Dispatcher::Dispatcher(ServerShared& shared) : shared_(shared) {}
 
@@ -188,8 +195,7 @@ std::size_t Dispatcher::cap(OperationClass kind) const {
   return 1;
 }
 
-Result<Reply> Dispatcher::run(Call& call, const Operation& operation) {
-  const Slot slot(*this, operation.kind);
+Result<Reply> Dispatcher::run(Call& call, const Operation& operation, const Slot& slot) {
   if (!slot.admitted()) {
     ServerCounters::add(shared_.counters.overloaded);
     return tl::unexpected(Error{ErrorCode::Overloaded, "too many calls at once, try again later",

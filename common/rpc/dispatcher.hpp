@@ -20,13 +20,26 @@ class Dispatcher {
   // claimed the connection; runs the handler, so it takes as long as that.
   void execute(ServerConnection& connection);
 
-  // The operation's result, or why there is none. For the exchange.
-  Result<Reply> run(Call& call, const Operation& operation);
+  // Room for one more call of a class; gives it back when it goes. A call has it until its reply
+  // has been delivered: a caller who reads slowly holds a thread just as a slow handler does.
+  class Slot {
+   public:
+    Slot(Dispatcher& dispatcher, OperationClass kind);
+    ~Slot() { count_.fetch_sub(1); }
+    Slot(const Slot&) = delete;
+    Slot& operator=(const Slot&) = delete;
+
+    [[nodiscard]] bool admitted() const { return admitted_; }
+
+   private:
+    std::atomic<std::size_t>& count_;
+    bool admitted_;
+  };
+
+  // The operation's result, or why there is none. For the exchange, which has the slot.
+  Result<Reply> run(Call& call, const Operation& operation, const Slot& slot);
 
  private:
-  // Room for one more call of a class; gives it back when it goes.
-  class Slot;
-
   [[nodiscard]] std::atomic<std::size_t>& in_flight(OperationClass kind) {
     return in_flight_[static_cast<std::size_t>(kind)];
   }

@@ -274,6 +274,7 @@ Result<std::size_t> ServerConnection::read_raw(std::span<std::byte> into) {
     std::copy_n(in_.bytes().begin() + static_cast<std::ptrdiff_t>(needed_), got, into.begin());
     // Only the front of the buffer can be consumed: the head's own bytes move to the back of it.
     needed_ += got;
+    raw_read_ += got;
   }
   while (got < into.size()) {
     const auto step = tls_->read(into.subspan(got));
@@ -282,6 +283,7 @@ Result<std::size_t> ServerConnection::read_raw(std::span<std::byte> into) {
     if (step->closed)
       return fail(ErrorCode::IoError, "the caller hung up in mid-body");
     got += step->done;
+    raw_read_ += step->done;  // at once: after a failure it must be known what is still to come
     if (step->done > 0) {
       ServerCounters::add(shared_.counters.bytes_in, step->done);
       continue;
@@ -294,7 +296,6 @@ Result<std::size_t> ServerConnection::read_raw(std::span<std::byte> into) {
       return fail(ErrorCode::DeadlineExceeded, "the body came too slowly");
     }
   }
-  raw_read_ += got;
   return got;
 }
 
@@ -331,6 +332,10 @@ Status ServerConnection::write_now(std::span<const std::byte> bytes, Instant dea
 
 void ServerConnection::finish_request(bool close) {
   in_.consume(needed_);
+  // The beginning of a next request must not hold on to the room that this one needed, which is no
+  // longer counted.
+  if (in_.capacity() > kFreeBuffer)
+    in_.shrink();
   account(0);
   begin_reply(close);
 }
@@ -376,7 +381,9 @@ ServerConnection::Advance ServerConnection::advance_reply() {
     return std::nullopt;
   }
   begin_idle();
-  if (in_.size() == 0)
+  // A further request may have been read with this one, in a record that is not decrypted yet: the
+  // socket will not tell of it.
+  if (in_.size() == 0 && !tls_->has_pending())
     return Step::Replied;
   return std::nullopt;
 }

@@ -1,10 +1,14 @@
 #include "common/rpc/server.hpp"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include <atomic>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "tests/support/raw_tls.hpp"
 #include "tests/support/rpc_fixture.hpp"
 
 using common::ErrorCode;
@@ -124,6 +128,107 @@ TEST_CASE("errors of an operation keep their code and the connection") {
   CHECK(client->connected());
   CHECK(cell.server().stats().accepted == 1);
   CHECK(cell.server().stats().exceptions == 1);
+}
+
+TEST_CASE("what a reply's source throws costs its call the connection and nothing else") {
+  RpcCell cell;
+  cell.add({.service = "test", .name = "get", .handler = [](Call&) -> Result<Reply> {
+              Reply reply = Reply::text("1");
+              reply.source_size = 1000;
+              reply.source = [](std::span<std::byte>) -> Result<std::span<const std::byte>> {
+                throw std::runtime_error("a broken disk");
+              };
+              return reply;
+            }});
+  cell.start();
+  auto client = cell.client();
+  const auto result = client->call(RpcCell::request("test", "get"));
+  CHECK(result.outcome == Outcome::Unknown);
+  CHECK_FALSE(client->connected());
+  CHECK_OK(client->call(RpcCell::request("test", "echo")).answer);
+  CHECK(cell.server().stats().exceptions == 1);
+}
+
+TEST_CASE("a caller who reads slowly counts as a bulk call until he has read") {
+  // More than sockets can hold, so that the server cannot be done before we read.
+  constexpr std::uint64_t kSize = 64 * 1024 * 1024;
+  RpcCell cell;
+  cell.limits.bulk_in_flight = 1;
+  cell.add({.service = "test",
+            .name = "get",
+            .handler = [](Call&) -> Result<Reply> {
+              Reply reply = Reply::text("1");
+              reply.source_size = kSize;
+              reply.source =
+                  [](std::span<std::byte> scratch) -> Result<std::span<const std::byte>> {
+                return scratch;
+              };
+              return reply;
+            },
+            .kind = OperationClass::Bulk});
+  cell.start();
+  auto slow = cell.client();
+  auto other = cell.client();
+  bool asked = false;
+  auto get = RpcCell::request("test", "get");
+  get.deadline = common::rpc::now() + 60s;
+  get.sink = [&](std::span<const std::byte>) -> common::Status {
+    if (!std::exchange(asked, true)) {
+      CHECK_FAILS(other->call(RpcCell::request("test", "get")).answer, ErrorCode::Overloaded);
+      CHECK_OK(other->call(RpcCell::request("test", "echo")).answer);
+    }
+    return {};
+  };
+  CHECK_OK(slow->call(get).answer);
+  CHECK_OK(slow->call(get).answer);  // its own slot is free again
+  CHECK(asked);
+}
+
+TEST_CASE("a request that came in the same segment, as a TLS record of its own, is answered") {
+  RpcCell cell;
+  cell.start();
+  test_support::RawTls peer(cell.client_context()->current(), cell.port());
+  REQUIRE(peer.good());
+  const std::string call =
+      "POST /v1/test/echo HTTP/1.1\r\nContent-Type: application/json\r\n"
+      "Content-Length: 7\r\n\r\n{\"v\":1}";
+  const auto cork = [&](int on) {
+    REQUIRE(::setsockopt(peer.fd(), IPPROTO_TCP, TCP_CORK, &on, sizeof on) == 0);
+  };
+  cork(1);
+  REQUIRE(peer.send(call));
+  REQUIRE(peer.send(call));
+  cork(0);
+  std::size_t answers = 0;
+  (void)peer.receive_until([&](std::string_view text) {
+    answers = 0;
+    for (std::size_t at = text.find("\"result\""); at != text.npos;
+         at = text.find("\"result\"", at + 1))
+      ++answers;
+    return answers == 2;
+  });
+  CHECK(answers == 2);
+}
+
+TEST_CASE("the beginning of a next request survives the large one before it") {
+  RpcCell cell;
+  cell.start();
+  test_support::RawTls peer(cell.client_context()->current(), cell.port());
+  REQUIRE(peer.good());
+  const std::string json = R"({"v":1})";
+  const std::string raw(200'000, 'x');
+  const std::string large =
+      "POST /v1/test/echo-bytes HTTP/1.1\r\nContent-Type: application/octet-stream\r\n"
+      "Content-Length: " +
+      std::to_string(4 + json.size() + raw.size()) + "\r\n\r\n" + encode_frame_length(json.size()) +
+      json + raw;
+  const std::string next =
+      "POST /v1/test/echo HTTP/1.1\r\nContent-Type: application/json\r\n"
+      "Content-Length: 7\r\n\r\n{\"v\":1}";
+  REQUIRE(peer.send(large + next.substr(0, 30)));
+  CHECK(peer.receive_message().ends_with(raw));
+  REQUIRE(peer.send(next.substr(30)));
+  CHECK(peer.receive_message().find("\"result\"") != std::string::npos);
 }
 
 TEST_CASE("what is wrong before an operation runs ends the connection") {
