@@ -179,8 +179,13 @@ Status Client::send_source(Exchange& exchange) {
 
 Status Client::send_request(Exchange& exchange) {
   const Request& request = exchange.request;
+  const Duration left = exchange.deadline - now();
+  if (left <= Duration::zero()) {
+    return fail(ErrorCode::DeadlineExceeded, "the deadline passed while {} was dialled",
+                options_.server_name);
+  }
   CallHead head = request.head;
-  head.deadline = std::chrono::duration_cast<std::chrono::milliseconds>(exchange.deadline - now());
+  head.deadline = std::chrono::ceil<std::chrono::milliseconds>(left);
   const std::string json = encode_request_head(head, request.args);
   const std::uint64_t raw = request.source ? request.source_size : request.bytes.size();
   const std::uint64_t size = json.size() + (request.has_bytes() ? 4 + raw : 0);
@@ -377,8 +382,12 @@ CallResult Client::call(const Request& request) {
     }
     return {Outcome::Answered, std::move(answer)};
   }
-  if (exchange.head.close || exchange.early_reply || in_.size() != 0)
+  // Whatever may still come on this connection is no reply to the next call.
+  const bool bytes_unread = !answer && exchange.answer.raw_size != 0;
+  if (exchange.head.close || exchange.early_reply || bytes_unread || in_.size() != 0 ||
+      tls_->has_pending()) {
     disconnect();
+  }
   return {Outcome::Answered, std::move(answer)};
 }
 

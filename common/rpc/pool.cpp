@@ -14,7 +14,11 @@ constexpr std::chrono::milliseconds kLook{50};
 
 }  // namespace
 
-Pool::Pool(PoolOptions options) : options_(std::move(options)) {}
+Pool::Pool(PoolOptions options) : options_(std::move(options)) {
+  // So that giving a connection back cannot run out of memory.
+  calls_.idle.reserve(options_.idle_calls);
+  bulk_.idle.reserve(options_.idle_bulk);
+}
 
 Pool::~Pool() = default;
 
@@ -60,8 +64,9 @@ Result<std::unique_ptr<Client>> Pool::acquire(const Request& request, Lane lane)
                                     options_.client.host + " could not be reached just now",
                                     std::chrono::ceil<std::chrono::milliseconds>(down)});
       }
+      auto fresh = std::make_unique<Client>(options_.client);
       ++state.open;
-      return std::make_unique<Client>(options_.client);
+      return fresh;
     }
     if (request.cancellation != nullptr && request.cancellation->cancelled()) {
       return fail(ErrorCode::Cancelled, "the call was cancelled");
@@ -95,7 +100,8 @@ Status Pool::dial(Client& client, const Request& request) {
     down_until_ = Instant{};
   } else {
     ++stats_.failed_dials;
-    if (connected.error().code == ErrorCode::Unavailable) {
+    // A caller whose time was short has learnt nothing about the server.
+    if (connected.error().code == ErrorCode::Unavailable && now() < request.deadline) {
       down_until_ = now() + jittered(options_.down_for);
     }
   }
@@ -106,18 +112,27 @@ CallResult Pool::call(const Request& request, Lane lane) {
   auto client = acquire(request, lane);
   if (!client)
     return {Outcome::NotSent, tl::unexpected(client.error())};
-  CallResult result;
-  Status dialled;
-  if (!(*client)->connected())
-    dialled = dial(**client, request);
-  if (dialled) {
-    result = (*client)->call(request);
-  } else {
-    (*client)->disconnect();
-    result = {Outcome::NotSent, tl::unexpected(dialled.error())};
+  try {
+    CallResult result;
+    Status dialled;
+    if (!(*client)->connected())
+      dialled = dial(**client, request);
+    if (dialled) {
+      result = (*client)->call(request);
+    } else {
+      (*client)->disconnect();
+      result = {Outcome::NotSent, tl::unexpected(dialled.error())};
+    }
+    release(*std::move(client), lane);
+    return result;
+  } catch (...) {
+    // Memory ran out, or a sink threw: the lane must not stay one connection short for good.
+    if (*client) {
+      (*client)->disconnect();
+      release(*std::move(client), lane);
+    }
+    throw;
   }
-  release(*std::move(client), lane);
-  return result;
 }
 
 PoolStats Pool::stats() const {

@@ -5,13 +5,21 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <exception>
 #include <memory>
+#include <new>
+#include <thread>
+
+#include "common/sync/locked.hpp"
 
 namespace common::rpc {
 namespace {
@@ -35,6 +43,74 @@ Result<AddressInfo> resolve(const std::string& host, std::uint16_t port, int fla
     return AddressInfo(list);
   return fail(problem == EAI_NONAME ? ErrorCode::InvalidArgument : ErrorCode::Unavailable,
               "cannot resolve {}: {}", host, ::gai_strerror(problem));
+}
+
+// Look-ups that may be under way in this process. A resolver that does not answer costs each a
+// thread for half a minute or so.
+constexpr int kMaxLookUps = 32;
+std::atomic<int> look_ups{0};
+
+// What a look-up's thread and its caller share. Whoever is last destroys it.
+struct LookUp {
+  std::string host;
+  std::uint16_t port;
+  UniqueFd done;                      // readable at the end
+  Locked<Result<AddressInfo>> found;  // before the end: an error
+};
+
+void look_up_main(const std::shared_ptr<LookUp>& look_up) {
+  try {
+    auto found = resolve(look_up->host, look_up->port, 0);
+    *look_up->found.lock() = std::move(found);
+  } catch (const std::bad_alloc&) {
+    // There is no room for words either: what is there already says that nothing was found.
+  }
+  const std::uint64_t one = 1;
+  (void)!::write(look_up->done.get(), &one, sizeof one);
+  look_ups.fetch_sub(1);
+}
+
+// getaddrinfo() knows no deadline, so a thread of its own waits for it; one that is no longer
+// wanted ends when the resolver gives up.
+Result<AddressInfo> look_up_name(const std::string& host, std::uint16_t port, Instant deadline,
+                                 int cancel_fd) {
+  auto look_up = std::make_shared<LookUp>();
+  *look_up->found.lock() = fail(ErrorCode::ResourceExhausted, "cannot resolve {}: no memory", host);
+  look_up->host = host;
+  look_up->port = port;
+  look_up->done.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!look_up->done.valid())
+    return fail_errno(errno, "cannot resolve {}", host);
+  if (look_ups.fetch_add(1) >= kMaxLookUps) {
+    look_ups.fetch_sub(1);
+    return fail(ErrorCode::Unavailable,
+                "cannot resolve {}: too many names are being looked up; is the resolver answering?",
+                host);
+  }
+  try {
+    std::thread([look_up] { look_up_main(look_up); }).detach();
+  } catch (const std::exception&) {
+    look_ups.fetch_sub(1);
+    return fail(ErrorCode::ResourceExhausted, "cannot resolve {}: cannot start a thread", host);
+  }
+  switch (wait_for(look_up->done.get(), POLLIN, deadline, cancel_fd)) {
+    case Ready::Timeout:
+      return fail(ErrorCode::Unavailable, "the name {} was not resolved in time", host);
+    case Ready::Cancelled:
+      return fail(ErrorCode::Cancelled, "the call was cancelled");
+    case Ready::Yes:
+      break;
+  }
+  return std::move(*look_up->found.lock());
+}
+
+// Numeric addresses need neither the resolver nor a thread.
+Result<AddressInfo> addresses_of(const std::string& host, std::uint16_t port, Instant deadline,
+                                 int cancel_fd) {
+  auto numeric = resolve(host, port, AI_NUMERICHOST);
+  if (numeric || numeric.error().code != ErrorCode::InvalidArgument)
+    return numeric;
+  return look_up_name(host, port, deadline, cancel_fd);
 }
 
 void set_no_delay(int fd) {
@@ -152,7 +228,7 @@ Ready wait_for(int fd, short events, Instant deadline, int cancel_fd) {
 
 Result<UniqueFd> dial(const std::string& host, std::uint16_t port, Instant deadline,
                       int cancel_fd) {
-  TROTH_TRY(auto list, resolve(host, port, 0));
+  TROTH_TRY(auto list, addresses_of(host, port, deadline, cancel_fd));
   Result<UniqueFd> last = fail(ErrorCode::Unavailable, "{} has no address", host);
   for (const addrinfo* target = list.get(); target != nullptr; target = target->ai_next) {
     last = dial_one(*target, host, deadline, cancel_fd);

@@ -1,7 +1,6 @@
 #pragma once
 
-// The few things this folder does with sockets. Numeric addresses; names are resolved by callers
-// that may block.
+// The few things this folder does with sockets. Numeric addresses; only dial() takes names.
 
 #include <chrono>
 #include <cstdint>
@@ -41,7 +40,7 @@ enum class Ready { Yes, Timeout, Cancelled };
 [[nodiscard]] Ready wait_for(int fd, short events, Instant deadline, int cancel_fd = -1);
 
 // A connected, non-blocking socket with TCP_NODELAY; tries the addresses of `host` in turn.
-// Resolving a name that is not numeric may block as long as the resolver does.
+// A name that is not numeric is resolved in a thread of its own, within the same deadline.
 [[nodiscard]] Result<UniqueFd> dial(const std::string& host, std::uint16_t port, Instant deadline,
                                     int cancel_fd = -1);
 

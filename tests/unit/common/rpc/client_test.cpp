@@ -2,6 +2,9 @@
 
 #include "common/rpc/client.hpp"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include <atomic>
 
 #include "common/rpc/retry.hpp"
@@ -366,4 +369,87 @@ TEST_CASE("while a server is down calls fail at once instead of dialling") {
     CHECK_FAILS(result.answer, ErrorCode::Unavailable);
   }
   CHECK(pool.stats().dials == 1);
+}
+
+TEST_CASE("names are resolved within the deadline, and the wait can be cancelled") {
+  auto listener = listen_on("127.0.0.1", 0);
+  REQUIRE_OK(listener);
+  CHECK_OK(dial("localhost", listener->port, now() + 10s));
+  CHECK_FALSE(dial("no-such-host.invalid", listener->port, now() - 1s).has_value());
+  Cancellation cancellation;
+  cancellation.cancel();
+  CHECK_FAILS(dial("localhost", listener->port, now() + 10s, cancellation.fd()),
+              ErrorCode::Cancelled);
+}
+
+TEST_CASE("one caller's short time does not make a server count as down") {
+  // Takes the connection and never shakes hands.
+  auto listener = listen_on("127.0.0.1", 0);
+  REQUIRE_OK(listener);
+  RpcCell cell;
+  PoolOptions options;
+  options.client = options_for(cell, listener->port);
+  options.down_for = 60'000ms;
+  Pool pool(options);
+  for (std::uint64_t dials = 1; dials <= 2; ++dials) {
+    auto request = RpcCell::request("t", "x");
+    request.deadline = now() + 20ms;
+    CHECK_FALSE(pool.call(request).answer.has_value());
+    CHECK(pool.stats().dials == dials);
+  }
+}
+
+TEST_CASE("a sink that throws does not cost its lane a connection") {
+  RpcCell cell;
+  cell.start();
+  PoolOptions options;
+  options.client = cell.client_options();
+  options.calls = 1;
+  Pool pool(options);
+  const std::vector<std::byte> sent(1000);
+  auto request = RpcCell::request("test", "echo-bytes");
+  request.bytes = sent;
+  request.sink = [](std::span<const std::byte>) -> common::Status {
+    throw std::runtime_error("a bug above");
+  };
+  CHECK_THROWS((void)pool.call(request));
+  CHECK(pool.stats().open == 0);
+  CHECK_OK(pool.call(RpcCell::request("test", "echo")).answer);
+}
+
+TEST_CASE("what a server sends beyond its reply is no reply to the next call") {
+  RpcCell cell;
+  for (const bool as_bytes : {false, true}) {
+    CAPTURE(as_bytes);
+    ScriptedServer server(cell.server_context()->current(), [&](RawTls& peer, int number) {
+      if (peer.receive_message().empty())
+        return;
+      if (number > 0) {
+        peer.send(http_json(200, R"({"epoch":1,"result":"mine"})"));
+      } else if (as_bytes) {
+        // An error with bytes behind it, which no server of ours sends.
+        const std::string json = R"({"epoch":1,"code":"NotFound","message":"no"})";
+        const std::string rest = http_json(200, R"({"epoch":1,"result":"stray"})");
+        peer.send("HTTP/1.1 404 X\r\nContent-Type: application/octet-stream\r\nContent-Length: " +
+                  std::to_string(4 + json.size() + rest.size()) + "\r\n\r\n" +
+                  encode_frame_length(json.size()) + json);
+        (void)peer.receive_all();  // until the client hangs up
+      } else {
+        const int on = 1;
+        const int off = 0;
+        ::setsockopt(peer.fd(), IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+        peer.send(http_json(200, R"({"epoch":1,"result":"mine"})"));
+        peer.send(http_json(200, R"({"epoch":1,"result":"stray"})"));
+        ::setsockopt(peer.fd(), IPPROTO_TCP, TCP_CORK, &off, sizeof off);
+        (void)peer.receive_all();
+      }
+    });
+    Client client(options_for(cell, server.port()));
+    const auto first = client.call(RpcCell::request("t", "x"));
+    CHECK(first.outcome == Outcome::Answered);
+    CHECK_FALSE(client.connected());
+    const auto second = client.call(RpcCell::request("t", "x"));
+    REQUIRE_OK(second.answer);
+    CHECK(second.answer->result() == "mine");
+  }
 }
