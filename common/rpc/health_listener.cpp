@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <list>
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -65,7 +66,9 @@ class HealthListener::Impl {
 
   void thread_main();
   void wait();
+  void try_accept();
   void accept_some();
+  [[nodiscard]] bool try_step(Connection& connection);
   [[nodiscard]] bool step(Connection& connection);  // false: finished with it
   [[nodiscard]] bool shake(Connection& connection);
   [[nodiscard]] bool read_request(Connection& connection);
@@ -95,6 +98,7 @@ Status HealthListener::Impl::start() {
   stop_event_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!stop_event_.valid())
     return fail_errno(errno, "eventfd");
+  poll_fds_.reserve(kMaxConnections + 2);  // waiting needs no memory later
   if (!thread_.start("rpc-health", 1, [this] { thread_main(); })) {
     return fail(ErrorCode::ResourceExhausted, "cannot start the health listener's thread");
   }
@@ -133,7 +137,7 @@ void HealthListener::Impl::thread_main() {
     const Instant time = now();
     for (auto connection = connections_.begin(); connection != connections_.end(); ++at) {
       const bool ready = poll_fds_[at].revents != 0;
-      const bool stays = time < connection->deadline && (!ready || step(*connection));
+      const bool stays = time < connection->deadline && (!ready || try_step(*connection));
       if (!stays && connection->tls)
         connection->tls->close_notify();
       if (!stays)
@@ -141,7 +145,7 @@ void HealthListener::Impl::thread_main() {
       connection = stays ? std::next(connection) : connections_.erase(connection);
     }
     if (poll_fds_[1].revents != 0)
-      accept_some();
+      try_accept();
   }
   connections_.clear();
 }
@@ -169,6 +173,23 @@ void HealthListener::Impl::accept_some() {
   }
   connection.socket = std::move(socket);
   connections_.push_back(std::move(connection));
+}
+
+// Short memory ends a connection, not the program.
+bool HealthListener::Impl::try_step(Connection& connection) {
+  try {
+    return step(connection);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
+void HealthListener::Impl::try_accept() {
+  try {
+    accept_some();
+  } catch (const std::bad_alloc&) {
+    log::warn("memory is short, a health check was turned away");
+  }
 }
 
 bool HealthListener::Impl::step(Connection& connection) {
