@@ -54,7 +54,9 @@ class Link {
   // Why it is Dead when no core could say so.
   [[nodiscard]] const Error& failure() const { return failure_; }
 
-  std::uint32_t armed = 0;  // what epoll was last told; the loop's own note
+  // The loop's own notes.
+  std::uint32_t armed = 0;  // what epoll was last told
+  bool queued = false;      // stands in the list of hungry links
 
  private:
   void connect_step();

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <exception>
 #include <utility>
 
 #include "common/log/log.hpp"
@@ -52,7 +53,12 @@ Status Loop::start(const char* name) {
       !epoll_set(epoll_.get(), EPOLL_CTL_ADD, timer_.get(), kTimerId, EPOLLIN)) {
     return fail_errno(errno, "cannot make an event loop");
   }
-  thread_ = std::thread([this] { loop_main(); });
+  try {
+    thread_ = std::thread([this] { loop_main(); });
+  } catch (const std::exception& exception) {
+    return fail(ErrorCode::ResourceExhausted, "cannot start the event loop's thread: {}",
+                exception.what());
+  }
   ::pthread_setname_np(thread_.native_handle(), name);
   return {};
 }
@@ -140,8 +146,11 @@ void Loop::settle(Link& link, Effects& effects, Instant now) {
   effects.clear();
   if (link.phase() == Link::Phase::Dead)
     return remove(link, now);
-  if (link.hungry())
+  // Once: a link that stood there twice would be served twice in each turn, then three times.
+  if (link.hungry() && !link.queued) {
+    link.queued = true;
     hungry_.push_back(link.id());
+  }
   if (const std::uint32_t interest = link.interest(); interest != link.armed) {
     epoll_set(epoll_.get(), EPOLL_CTL_MOD, link.fd(), link.id(), interest);
     link.armed = interest;
@@ -176,8 +185,11 @@ void Loop::serve_link(std::uint64_t id, Instant now) {
 
 void Loop::serve_hungry(Instant now) {
   const auto ids = std::exchange(hungry_, {});
-  for (const std::uint64_t id : ids)
+  for (const std::uint64_t id : ids) {
+    if (Link* link = find(id))
+      link->queued = false;
     serve_link(id, now);
+  }
 }
 
 void Loop::serve_mailbox(Instant now) {
