@@ -26,6 +26,9 @@ namespace {
 // How often the thread shows that it lives when nobody asks.
 constexpr int kTurnMs = 1000;
 
+// How long accepting pauses when it fails.
+constexpr int kAcceptPauseMs = 100;
+
 // Askers that may wait to be accepted; each is served in microseconds.
 constexpr int kBacklog = 16;
 
@@ -161,8 +164,13 @@ void StatusSocket::serve() {
       return;
     const UniqueFd asker(
         ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!asker.valid())
+    if (!asker.valid()) {
+      // Out of descriptors, say: the listener stays readable, and asking again at once would spin.
+      const bool nobody = errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
+      if (!nobody && ::poll(&entries[1], 1, kAcceptPauseMs) > 0)
+        return;
       continue;
+    }
     // A fresh socket's buffer takes the whole line; who does not read it loses it.
     const std::string line = options_.line();
     static_cast<void>(::send(asker.get(), line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
