@@ -188,18 +188,30 @@ bool is_loopback(const std::string& address) {
          std::memcmp(&v6, &in6addr_loopback, sizeof v6) == 0;
 }
 
+namespace {
+
+Origin origin_of_v4(const void* address) {
+  std::array<char, INET_ADDRSTRLEN> text{};
+  ::inet_ntop(AF_INET, address, text.data(), text.size());
+  return {text.data(), text.data()};
+}
+
+}  // namespace
+
 Origin origin_of(const void* socket_address) {
-  std::array<char, INET6_ADDRSTRLEN> text{};
   sa_family_t family = 0;
   std::memcpy(&family, socket_address, sizeof family);
   if (family == AF_INET) {
     sockaddr_in v4{};
     std::memcpy(&v4, socket_address, sizeof v4);
-    ::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
-    return {text.data(), text.data()};
+    return origin_of_v4(&v4.sin_addr);
   }
   sockaddr_in6 v6{};
   std::memcpy(&v6, socket_address, sizeof v6);
+  // A listener on [::] sees IPv4 callers so; all of IPv4 is within one /64 of these.
+  if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
+    return origin_of_v4(&v6.sin6_addr.s6_addr[12]);
+  std::array<char, INET6_ADDRSTRLEN> text{};
   ::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
   // Whoever has one IPv6 address usually has its whole /64.
   return {text.data(), std::string(reinterpret_cast<const char*>(&v6.sin6_addr), 8)};

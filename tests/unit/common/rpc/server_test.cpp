@@ -1,5 +1,6 @@
 #include "common/rpc/server.hpp"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
@@ -8,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/rpc/socket.hpp"
 #include "tests/support/raw_tls.hpp"
 #include "tests/support/rpc_fixture.hpp"
 
@@ -332,6 +334,24 @@ TEST_CASE("many callers at once are all answered") {
     thread.join();
   CHECK(good == kCallers * kCalls);
   CHECK(cell.server().stats().accepted == kCallers);
+}
+
+TEST_CASE("callers are counted by IPv4 address, however it is written, and by IPv6 site") {
+  const auto v6 = [](const char* text) {
+    sockaddr_in6 address{};
+    address.sin6_family = AF_INET6;
+    REQUIRE(::inet_pton(AF_INET6, text, &address.sin6_addr) == 1);
+    return origin_of(&address);
+  };
+  sockaddr_in v4{};
+  v4.sin_family = AF_INET;
+  REQUIRE(::inet_pton(AF_INET, "192.0.2.1", &v4.sin_addr) == 1);
+  CHECK(v6("::ffff:192.0.2.1").address == "192.0.2.1");
+  CHECK(v6("::ffff:192.0.2.1").cap_unit == origin_of(&v4).cap_unit);
+  CHECK(v6("::ffff:192.0.2.2").cap_unit != origin_of(&v4).cap_unit);
+  CHECK(v6("2001:db8::1").cap_unit == v6("2001:db8::2").cap_unit);
+  CHECK(v6("2001:db8::1").cap_unit != v6("2001:db8:0:1::1").cap_unit);
+  CHECK(v6("2001:db8::1").address == "2001:db8::1");
 }
 
 TEST_CASE("a port in use is said in one sentence") {
