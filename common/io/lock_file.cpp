@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
@@ -31,6 +32,19 @@ void write_holder(int fd) {
 
 }  // namespace
 
+namespace {
+
+// The file that is locked is still the one of that name: who made it may have removed it between
+// our opening and our locking it, and then it keeps nobody out.
+bool is_still(int fd, const std::string& path) {
+  struct stat ours {};
+  struct stat named {};
+  return ::fstat(fd, &ours) == 0 && ::lstat(path.c_str(), &named) == 0 &&
+         ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+}  // namespace
+
 Result<LockFile> LockFile::acquire(const std::string& path, const std::string& what) {
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd.valid())
@@ -47,6 +61,9 @@ Result<LockFile> LockFile::acquire(const std::string& path, const std::string& w
   }
   if (locked != 0)
     return fail_errno(errno, "locking {}", path);
+  if (!is_still(fd.get(), path)) {
+    return fail(ErrorCode::Busy, "{} was just given up by another process; try again", what);
+  }
   write_holder(fd.get());
   return LockFile(std::move(fd));
 }

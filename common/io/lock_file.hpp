@@ -11,7 +11,8 @@ namespace common::io {
 
 // Holds an exclusive advisory lock (flock) on a file that names the holder's pid. The kernel drops
 // it when the holder ends, however it ends, so a leftover file never blocks anybody and is never
-// removed. A second holder is refused within one process, too.
+// removed by the holder itself; one that was removed all the same is noticed and keeps its promise.
+// A second holder is refused within one process, too.
 class LockFile {
  public:
   // Makes the file if it is missing (0600; the directory must exist). Does not wait. If another
