@@ -342,6 +342,15 @@ Error Client::lost(const Exchange& exchange, Error error) const {
 }
 
 CallResult Client::call(const Request& request) {
+  try {
+    return try_call(request);
+  } catch (...) {
+    disconnect();  // what is left of this call must not be read as the next one's reply
+    throw;
+  }
+}
+
+CallResult Client::try_call(const Request& request) {
   Exchange exchange{.request = request, .deadline = request.deadline};
   const auto not_answered = [&](const Error& error) {
     Error told = lost(exchange, error);

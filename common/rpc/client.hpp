@@ -110,6 +110,7 @@ class Client {
  private:
   struct Exchange;  // one call's state
 
+  CallResult try_call(const Request& request);
   Status send(Exchange& exchange, std::span<const std::byte> bytes);
   Status send_source(Exchange& exchange);
   Status send_request(Exchange& exchange);

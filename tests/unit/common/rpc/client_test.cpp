@@ -414,6 +414,9 @@ TEST_CASE("a sink that throws does not cost its lane a connection") {
   };
   CHECK_THROWS((void)pool.call(request));
   CHECK(pool.stats().open == 0);
+  auto client = cell.client();
+  CHECK_THROWS((void)client->call(request));
+  CHECK_FALSE(client->connected());
   CHECK_OK(pool.call(RpcCell::request("test", "echo")).answer);
 }
 
