@@ -87,10 +87,13 @@ Status set_key(EVP_MAC_CTX* context, ByteView key) {
   return {};
 }
 
-Result<Digest> mac_once(EVP_MAC_CTX* context, ByteView key, ByteView data) {
+Result<Digest> mac_once(EVP_MAC_CTX* context, ByteView key,
+                        std::initializer_list<ByteView> pieces) {
   TROTH_TRY_VOID(set_key(context, key));
-  if (EVP_MAC_update(context, openssl::data(data), data.size()) != 1)
-    return hmac_failure();
+  for (const ByteView piece : pieces) {
+    if (EVP_MAC_update(context, openssl::data(piece), piece.size()) != 1)
+      return hmac_failure();
+  }
   return finish_mac(context);
 }
 
@@ -106,8 +109,12 @@ Result<Digest> sha256(ByteView data) {
 }
 
 Result<Digest> hmac_sha256(ByteView key, ByteView data) {
+  return hmac_sha256(key, std::initializer_list<ByteView>{data});
+}
+
+Result<Digest> hmac_sha256(ByteView key, std::initializer_list<ByteView> pieces) {
   TROTH_TRY(EVP_MAC_CTX * context, ThreadMac::get());
-  auto tag = mac_once(context, key, data);
+  auto tag = mac_once(context, key, pieces);
   // What the context keeps is derived from its key: the empty key takes its place.
   TROTH_TRY_VOID(set_key(context, {}));
   return tag;

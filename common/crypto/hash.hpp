@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstddef>
+#include <initializer_list>
 #include <memory>
 
 #include "common/bytes.hpp"
@@ -21,6 +22,8 @@ using Digest = std::array<std::byte, 32>;
 // when OpenSSL is out of memory or restricted.
 Result<Digest> sha256(ByteView data);
 Result<Digest> hmac_sha256(ByteView key, ByteView data);
+// The tag of the pieces one after the other, as if they lay in one buffer.
+Result<Digest> hmac_sha256(ByteView key, std::initializer_list<ByteView> pieces);
 
 // True if both have the same length and bytes. Takes the same time wherever they differ; use it
 // for every tag, digest and token. Only the lengths may show in its timing.

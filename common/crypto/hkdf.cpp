@@ -5,6 +5,7 @@
 #include <array>
 
 #include "common/crypto/algorithms.hpp"
+#include "common/crypto/hash.hpp"
 #include "common/crypto/openssl.hpp"
 
 namespace common::crypto {
@@ -41,21 +42,38 @@ Result<Secret> hkdf_sha256(ByteView key_material, ByteView salt, ByteView info,
 }
 
 Result<Secret> derive_key(const Secret& master, std::string_view label, ByteView context) {
+  TROTH_TRY(const KeyDeriver deriver, KeyDeriver::create(master));
+  return deriver.key(label, context);
+}
+
+Result<KeyDeriver> KeyDeriver::create(const Secret& master) {
   if (master.size() < kMinMaster) {
     return fail(ErrorCode::InvalidArgument, "a master key has at least {} bytes, not {}",
                 kMinMaster, master.size());
   }
+  // RFC 5869, 2.2, without a salt. Straight HMAC: OpenSSL's KDF object costs several times as much
+  // to set up as the whole derivation.
+  constexpr Digest kNoSalt{};
+  TROTH_TRY(Digest extracted, hmac_sha256(kNoSalt, master.bytes()));
+  KeyDeriver deriver(Secret::copy_of(extracted));
+  wipe(extracted);
+  return deriver;
+}
+
+Result<Secret> KeyDeriver::key(std::string_view label, ByteView context) const {
   if (label.empty() || label.find('\0') != std::string_view::npos) {
     return fail(ErrorCode::InvalidArgument, "a key label is not empty and has no NUL byte");
   }
-  const ByteView prefix = as_bytes(kPrefix);
-  const ByteView name = as_bytes(label);
-  Bytes info(prefix.begin(), prefix.end());
-  info.insert(info.end(), name.begin(), name.end());
-  info.push_back(std::byte{0});  // ends the label: ("a", "bc") and ("ab", "c") differ
-  info.insert(info.end(), context.begin(), context.end());
-  constexpr std::size_t kKeyBytes = 32;
-  return hkdf_sha256(master.bytes(), {}, info, kKeyBytes);
+  // RFC 5869, 2.3: one block is one key. The NUL ends the label: ("a", "bc") and ("ab", "c")
+  // differ.
+  constexpr std::byte kEndOfLabel{0};
+  constexpr std::byte kFirstBlock{1};
+  TROTH_TRY(Digest derived, hmac_sha256(extracted_.bytes(), {as_bytes(kPrefix), as_bytes(label),
+                                                             ByteView(&kEndOfLabel, 1), context,
+                                                             ByteView(&kFirstBlock, 1)}));
+  Secret key = Secret::copy_of(derived);
+  wipe(derived);
+  return key;
 }
 
 }  // namespace common::crypto

@@ -103,3 +103,12 @@ TEST_CASE("many threads hash at once without disturbing each other") {
     thread.join();
   CHECK(std::all_of(wrong.begin(), wrong.end(), [](int n) { return n == 0; }));
 }
+
+TEST_CASE("a MAC over pieces is the MAC over their whole") {
+  const Bytes key(32, std::byte{1});
+  const ByteView whole = as_bytes("one two three");
+  CHECK(hmac_sha256(key, {whole.first(4), ByteView{}, whole.subspan(4)}).value() ==
+        hmac_sha256(key, whole).value());
+  CHECK(hmac_sha256(key, {}).value() == hmac_sha256(key, ByteView{}).value());
+  CHECK(hmac_sha256(key, {whole}).value() != hmac_sha256(key, {whole, whole}).value());
+}

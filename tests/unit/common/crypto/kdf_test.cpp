@@ -38,6 +38,22 @@ TEST_CASE("keys derived for different purposes differ") {
   CHECK_FAILS(derive_key(master, std::string_view("a\0b", 3)), ErrorCode::InvalidArgument);
 }
 
+TEST_CASE("a deriver gives the keys that HKDF gives") {
+  const Secret master = Secret::copy_of(Bytes(32, std::byte{3}));
+  const auto deriver = KeyDeriver::create(master);
+  REQUIRE_OK(deriver);
+  for (const std::string_view context : {"", "cell", "a context longer than one block of SHA-256, "
+                                                     "so that nothing depends on its length"}) {
+    const std::string info = std::string("troth/v1/label") + '\0' + std::string(context);
+    const auto key = deriver->key("label", as_bytes(context));
+    REQUIRE_OK(key);
+    CHECK(to_hex(key->bytes()) ==
+          to_hex(hkdf_sha256(master.bytes(), {}, as_bytes(info), 32).value().bytes()));
+  }
+  CHECK_FAILS(KeyDeriver::create(Secret(15)), ErrorCode::InvalidArgument);
+  CHECK_FAILS(deriver->key(""), ErrorCode::InvalidArgument);
+}
+
 TEST_CASE("scrypt gives the published keys") {
   for (const Vector& v : load_vectors("scrypt.txt")) {
     const auto out = scrypt_unchecked_for_test(
