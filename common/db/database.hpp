@@ -37,6 +37,9 @@ struct Options {
   std::chrono::milliseconds longest_read{5000};
   // Small transactions slow down with more.
   int writer_cache_kib = 8000;
+  // What a deleted row held is overwritten with zeros in its page: for databases of secrets. Older
+  // frames of the WAL keep it until the WAL is used again.
+  bool overwrite_deleted = false;
 
   // Committed changes reach the disk within this time even if nobody asks.
   std::chrono::milliseconds flush_interval{50};

@@ -101,9 +101,9 @@ Status check_nothing_was_lost(io::FileIo& io, const std::string& path, const Opt
 
 Status tune_writer(Connection& connection, const Options& options) {
   return connection.execute_script(
-      fmt::format("PRAGMA synchronous = NORMAL; PRAGMA secure_delete = OFF;"
+      fmt::format("PRAGMA synchronous = NORMAL; PRAGMA secure_delete = {};"
                   "PRAGMA cache_size = -{}; PRAGMA temp_store = MEMORY;",
-                  options.writer_cache_kib));
+                  options.overwrite_deleted ? "ON" : "OFF", options.writer_cache_kib));
 }
 
 Status check_kind(Connection& connection, const std::string& path, const Options& options) {
