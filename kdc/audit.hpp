@@ -1,0 +1,60 @@
+#pragma once
+
+// Reading, checking, trimming the audit log, and records of what is no change.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kdc/core.hpp"
+
+namespace kdc {
+
+// Records of logins and tickets wait here for a common transaction; then callers write themselves.
+inline constexpr std::size_t kMostNoted = 1024;
+// How long records are kept, and how many (some 300 bytes each).
+inline constexpr Millis kAuditKept = std::chrono::days(400);
+inline constexpr std::uint64_t kMostAudit = 10'000'000;
+
+struct AuditVerdict {
+  bool ok = false;
+  std::uint64_t first = 0;  // oldest record kept
+  std::uint64_t last = 0;
+  std::uint64_t broken = 0;  // the first record that does not fit, if not ok
+  std::string why;
+};
+
+struct AuditQuery {
+  std::uint64_t after = 0;  // seq
+  std::size_t limit = 1000;
+  std::string event;    // empty: any
+  std::string subject;  // of a record's subject or actor; empty: any
+};
+
+// Safe from any thread.
+class AuditLog {
+ public:
+  explicit AuditLog(Core& core) : core_(core) {}
+
+  // Records and returns when it is committed.
+  [[nodiscard]] common::Status record(AuditRecord record);
+  // Keeps it for the next flush(), where equal ones become one with a count; at the latest with the
+  // kMostNoted-th. Failing means that it could not be kept: the ticket must not leave, then.
+  // `at` is filled in.
+  [[nodiscard]] common::Status note(AuditRecord record);
+  // Called from tick, and before closing.
+  [[nodiscard]] common::Status flush();
+
+  [[nodiscard]] common::Result<std::vector<AuditRecord>> list(const AuditQuery& query);
+  // Walks the whole chain. Takes a while; others go on.
+  [[nodiscard]] common::Result<AuditVerdict> verify();
+  // Removes the records before `before` and all but the newest `most`; the chain goes on from an
+  // anchor. True: more is left to do.
+  [[nodiscard]] common::Result<bool> trim(Time before, std::uint64_t most);
+
+ private:
+  Core& core_;
+  common::Locked<std::vector<AuditRecord>> noted_;
+};
+
+}  // namespace kdc

@@ -1,0 +1,46 @@
+#pragma once
+
+// Who is in which groups: walks over the membership table inside a transaction.
+
+#include <optional>
+#include <vector>
+
+#include "common/db/transaction.hpp"
+#include "kdc/types.hpp"
+
+namespace kdc {
+
+// Groups on the longest way from a principal up. Enough for any organisation, and bounds each walk.
+inline constexpr std::uint32_t kMostNesting = 16;
+// Groups that one principal may be in, all told. A ticket carries the lowest 1,024.
+inline constexpr std::size_t kMostClosure = 4096;
+// Beyond so many affected principals a change is noted as "anybody's".
+inline constexpr std::size_t kMostAffected = 10'000;
+// Members that one group lists itself.
+inline constexpr std::uint64_t kMostMembers = 100'000;
+
+// All groups that `member` (a principal or group) is in, directly or through others, ascending; at
+// most kMostClosure, the lowest. `anyuser` and `authuser` are nobody's row and not among them.
+common::Result<std::vector<Id>> closure_of(common::db::ReadTx& tx, Id member);
+
+common::Result<bool> is_within(common::db::ReadTx& tx, Id member, Id group);
+
+// Principals (not groups) below `member`, itself included; nothing if they are over kMostAffected.
+common::Result<std::optional<std::vector<Id>>> principals_below(common::db::ReadTx& tx, Id member);
+
+// Whether `member` may be put into `group`: no cycle (Deadlock is not meant: Conflict), nesting and
+// closure within bounds (ResourceExhausted).
+common::Status check_nesting(common::db::ReadTx& tx, Id member, Id group);
+
+// Raises the directory's version and notes that what `member` and all below it are in has changed.
+common::Status note_directory_change(common::db::WriteTx& tx, Id member);
+
+// Rights, as of this transaction. A disabled principal has none.
+common::Result<bool> is_enabled(common::db::ReadTx& tx, Id principal);
+common::Result<bool> is_administrator(common::db::ReadTx& tx, Id principal);
+// Its owner, a member of the group that owns it, or an administrator.
+common::Result<bool> manages_group(common::db::ReadTx& tx, Id principal, Id group);
+// Enabled users in system:administrators.
+common::Result<std::uint64_t> count_administrators(common::db::ReadTx& tx);
+
+}  // namespace kdc

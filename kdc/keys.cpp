@@ -1,0 +1,438 @@
+#include "kdc/keys.hpp"
+
+#include "common/crypto/hash.hpp"
+#include "common/crypto/hkdf.hpp"
+#include "common/crypto/random.hpp"
+#include "common/failpoint/failpoint.hpp"
+#include "kdc/decoy.hpp"
+#include "kdc/names.hpp"
+#include "kdc/policy.hpp"
+
+namespace kdc {
+namespace {
+
+using common::Bytes;
+using common::ByteView;
+using common::ErrorCode;
+using common::fail;
+using common::Result;
+using common::Status;
+using common::crypto::ScryptParameters;
+using common::crypto::Secret;
+using common::db::ReadTx;
+using common::db::Statement;
+using common::db::WriteTx;
+
+// Ended keys that are destroyed in one transaction.
+constexpr std::size_t kDestroyedAtOnce = 256;
+constexpr std::size_t kMostSalt = 256;  // cell, name and 16 random bytes
+
+constexpr std::string_view kColumns =
+    "SELECT kvno, purpose, state, not_after, created, salt, log2_n, r, p, master, sealed FROM key ";
+
+Result<StoredKey> from_row(const Statement& row, const MasterKeys& masters, Id principal) {
+  StoredKey key{.kvno = static_cast<Kvno>(row.column_uint64(0)),
+                .purpose = static_cast<KeyPurpose>(row.column_uint64(1)),
+                .state = static_cast<KeyState>(row.column_uint64(2)),
+                .not_after = std::nullopt,
+                .created = time_from(row.column_int64(4)),
+                .salt = {},
+                .key = {}};
+  if (row.column_int64(3) != 0)
+    key.not_after = time_from(row.column_int64(3));
+  const ByteView salt = row.column_blob(5);
+  key.salt.assign(salt.begin(), salt.end());
+  if (key.purpose == KeyPurpose::User) {
+    TROTH_TRY(key.parameters, ScryptParameters::make(static_cast<unsigned>(row.column_uint64(6)),
+                                                     static_cast<unsigned>(row.column_uint64(7)),
+                                                     static_cast<unsigned>(row.column_uint64(8))));
+  }
+  TROTH_TRY(key.key, masters.open(static_cast<std::uint32_t>(row.column_uint64(9)),
+                                  {principal, key.kvno, key.purpose}, row.column_blob(10)));
+  return key;
+}
+
+Result<std::optional<StoredKey>> find_key(ReadTx& tx, const MasterKeys& masters, Id principal,
+                                          Kvno kvno) {
+  static const std::string sql = std::string(kColumns) + "WHERE principal = ?1 AND kvno = ?2";
+  std::optional<StoredKey> key;
+  TROTH_TRY(auto row, tx.query(sql, principal.value, kvno));
+  TROTH_TRY(const bool exists, row.step());
+  if (exists) {
+    TROTH_TRY(key, from_row(row, masters, principal));
+  }
+  return key;
+}
+
+Result<std::vector<StoredKey>> all_keys(ReadTx& tx, const MasterKeys& masters, Id principal) {
+  static const std::string sql = std::string(kColumns) + "WHERE principal = ?1 ORDER BY kvno DESC";
+  std::vector<StoredKey> keys;
+  TROTH_TRY(auto rows, tx.query(sql, principal.value));
+  for (;;) {
+    TROTH_TRY(const bool more, rows.step());
+    if (!more)
+      return keys;
+    TROTH_TRY(StoredKey key, from_row(rows, masters, principal));
+    keys.push_back(std::move(key));
+  }
+}
+
+// Whether a request or ticket may name it.
+bool is_usable(const StoredKey& key, Time now) {
+  if (key.state == KeyState::Active)
+    return true;
+  return key.state == KeyState::Retired && key.purpose == KeyPurpose::Service && key.not_after &&
+         now < *key.not_after;
+}
+
+Result<Kvno> next_kvno(WriteTx& tx, const Principal& principal) {
+  if (principal.last_kvno == std::numeric_limits<Kvno>::max())
+    return fail(ErrorCode::ResourceExhausted, "{} has had all the keys there are", principal.name);
+  const Kvno kvno = principal.last_kvno + 1;
+  TROTH_TRY_VOID(
+      tx.run("UPDATE principal SET last_kvno = ?2 WHERE id = ?1", principal.id.value, kvno));
+  return kvno;
+}
+
+Status make_active(WriteTx& tx, const Principal& principal, Kvno kvno, Time now) {
+  TROTH_TRY_VOID(
+      tx.run("UPDATE key SET state = 1, not_after = 0 WHERE principal = ?1 AND kvno = ?2",
+             principal.id.value, kvno));
+  return tx.run("UPDATE principal SET kvno = ?2, changed = ?3 WHERE id = ?1", principal.id.value,
+                kvno, to_number(now));
+}
+
+Result<std::vector<Kvno>> kvnos(ReadTx& tx, std::string_view sql, Id principal,
+                                std::uint64_t argument) {
+  TROTH_TRY(auto rows, tx.query(sql, principal.value, argument));
+  std::vector<Kvno> found;
+  for (;;) {
+    TROTH_TRY(const bool more, rows.step());
+    if (!more)
+      return found;
+    found.push_back(static_cast<Kvno>(rows.column_uint64(0)));
+  }
+}
+
+Status destroy_all(WriteTx& tx, Id principal, const std::vector<Kvno>& which) {
+  for (const Kvno kvno : which)
+    TROTH_TRY_VOID(destroy_key(tx, principal, kvno));
+  return {};
+}
+
+Result<Principal> need_service(ReadTx& tx, Id id) {
+  TROTH_TRY(Principal principal, need_principal(tx, id));
+  if (principal.kind == Kind::User)
+    return fail(ErrorCode::InvalidArgument, "{} is a user: its key is its password",
+                principal.name);
+  return principal;
+}
+
+Result<std::optional<Kvno>> pending_key(ReadTx& tx, Id principal) {
+  std::optional<Kvno> kvno;
+  TROTH_TRY(auto row, tx.query("SELECT kvno FROM key WHERE principal = ?1 AND state = 2 "
+                               "ORDER BY kvno DESC LIMIT 1",
+                               principal.value));
+  TROTH_TRY(const bool exists, row.step());
+  if (exists)
+    kvno = static_cast<Kvno>(row.column_uint64(0));
+  return kvno;
+}
+
+Status activate_in(WriteTx& tx, const Principal& service, Kvno kvno, Overlap overlap, Time now) {
+  if (overlap == Overlap::None) {
+    TROTH_TRY(const auto older, kvnos(tx, "SELECT kvno FROM key WHERE principal = ?1 AND kvno < ?2",
+                                      service.id, kvno));
+    TROTH_TRY_VOID(destroy_all(tx, service.id, older));
+  } else {
+    // Those that were retired before keep the end they have.
+    TROTH_TRY_VOID(
+        tx.run("UPDATE key SET state = 3, not_after = ?2 WHERE principal = ?1 AND "
+               "state = 1",
+               service.id.value, to_number(now + kLongestTicket)));
+  }
+  return make_active(tx, service, kvno, now);
+}
+
+}  // namespace
+
+Status insert_key(WriteTx& tx, const MasterKeys& masters, Id principal, const StoredKey& key) {
+  if (key.key.size() != 32)
+    return fail(ErrorCode::InvalidArgument, "a key has 32 bytes");
+  const bool user = key.purpose == KeyPurpose::User;
+  if (user && (key.salt.size() < common::crypto::kMinSaltBytes || key.salt.size() > kMostSalt)) {
+    return fail(ErrorCode::InvalidArgument, "a salt has {} to {} bytes",
+                common::crypto::kMinSaltBytes, kMostSalt);
+  }
+  TROTH_TRY(const std::uint32_t master, current_master(tx));
+  TROTH_TRY(const Bytes sealed, masters.seal(master, {principal, key.kvno, key.purpose}, key.key));
+  const auto& parameters = key.parameters;
+  return tx.run("INSERT INTO key VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                principal.value, key.kvno, static_cast<std::uint8_t>(key.purpose),
+                static_cast<std::uint8_t>(key.state), key.not_after ? to_number(*key.not_after) : 0,
+                to_number(key.created), ByteView(key.salt), user ? parameters.log2_n() : 0U,
+                user ? parameters.r() : 0U, user ? parameters.p() : 0U, master, ByteView(sealed));
+}
+
+Status destroy_key(WriteTx& tx, Id principal, Kvno kvno) {
+  TROTH_TRY_VOID(
+      tx.run("UPDATE key SET sealed = zeroblob(length(sealed)) "
+             "WHERE principal = ?1 AND kvno = ?2",
+             principal.value, kvno));
+  return tx.run("DELETE FROM key WHERE principal = ?1 AND kvno = ?2", principal.value, kvno);
+}
+
+Result<Kvno> add_password_key(WriteTx& tx, const MasterKeys& masters, const Principal& user,
+                              const PasswordKey& key, Time now) {
+  TROTH_TRY(const Policy policy, policy_of(tx, user.kind, user.policy));
+  TROTH_TRY(const Kvno kvno, next_kvno(tx, user));
+  TROTH_TRY_VOID(
+      tx.run("UPDATE key SET state = 3 WHERE principal = ?1 AND state = 1", user.id.value));
+  StoredKey stored{.kvno = kvno,
+                   .purpose = KeyPurpose::User,
+                   .state = KeyState::Active,
+                   .not_after = std::nullopt,
+                   .created = now,
+                   .salt = key.salt,
+                   .parameters = key.parameters,
+                   .key = key.key.clone()};
+  TROTH_TRY_VOID(insert_key(tx, masters, user.id, stored));
+  // The history counts the present one, too.
+  const std::uint32_t kept = std::max(policy.history, 1U);
+  TROTH_TRY(const auto forgotten,
+            kvnos(tx,
+                  "SELECT kvno FROM key WHERE principal = ?1 ORDER BY kvno DESC "
+                  "LIMIT -1 OFFSET ?2",
+                  user.id, kept));
+  TROTH_TRY_VOID(destroy_all(tx, user.id, forgotten));
+  TROTH_TRY_VOID(make_active(tx, user, kvno, now));
+  return kvno;
+}
+
+Result<Kvno> add_random_key(WriteTx& tx, const MasterKeys& masters, const Principal& service,
+                            KeyState state, Time now) {
+  TROTH_TRY(const Kvno kvno, next_kvno(tx, service));
+  StoredKey stored{.kvno = kvno,
+                   .purpose = KeyPurpose::Service,
+                   .state = state,
+                   .not_after = std::nullopt,
+                   .created = now,
+                   .salt = {},
+                   .key = Secret(32)};
+  TROTH_TRY_VOID(common::crypto::random_bytes(stored.key.writable()));
+  TROTH_TRY_VOID(insert_key(tx, masters, service.id, stored));
+  if (state == KeyState::Active)
+    TROTH_TRY_VOID(make_active(tx, service, kvno, now));
+  return kvno;
+}
+
+Result<StoredKey> Keys::key(Id principal, Kvno kvno) {
+  const auto masters = core_.master_keys();
+  const Time now = core_.now();
+  return core_.read([&](ReadTx& tx) -> Result<StoredKey> {
+    Kvno wanted = kvno;
+    if (wanted == 0) {
+      TROTH_TRY(const Principal found, need_principal(tx, principal));
+      wanted = found.kvno;
+    }
+    TROTH_TRY(auto key, find_key(tx, *masters, principal, wanted));
+    if (!key || !is_usable(*key, now))
+      return fail(ErrorCode::NotFound, "there is no key {} of principal {}", kvno, principal.value);
+    return *std::move(key);
+  });
+}
+
+Result<std::vector<StoredKey>> Keys::all_of_service(Id principal) {
+  const auto masters = core_.master_keys();
+  return core_.read([&](ReadTx& tx) -> Result<std::vector<StoredKey>> {
+    TROTH_TRY_VOID(need_service(tx, principal));
+    return all_keys(tx, *masters, principal);
+  });
+}
+
+// Both ways of this function do the same: look up the name, look up a donor, open one sealed key,
+// derive one decoy.
+Result<Credentials> Keys::credentials(const std::string& name, Kvno kvno) {
+  const auto masters = core_.master_keys();
+  const Time now = core_.now();
+  return core_.read([&](ReadTx& tx) -> Result<Credentials> {
+    TROTH_TRY(auto principal, find_principal(tx, name));
+    TROTH_TRY(Decoy decoy, make_decoy(tx, core_.secrets().decoy, core_.cell(), name));
+    const Id opened = principal ? principal->id : decoy.donor;
+    const Kvno wanted = !principal ? decoy.donor_kvno : kvno == 0 ? principal->kvno : kvno;
+    TROTH_TRY(auto key, find_key(tx, *masters, opened, wanted));
+    if (principal && key && is_usable(*key, now))
+      return Credentials{true, *std::move(principal), *std::move(key)};
+    Credentials nobody;
+    nobody.principal.name = name;
+    nobody.principal.kvno = 1;
+    nobody.key.kvno = kvno == 0 ? 1 : kvno;
+    nobody.key.purpose = KeyPurpose::User;
+    nobody.key.salt = std::move(decoy.salt);
+    nobody.key.parameters = decoy.parameters;
+    nobody.key.key = std::move(decoy.key);
+    return nobody;
+  });
+}
+
+Result<Keys::Preauth> Keys::preauth(const std::string& name) {
+  TROTH_TRY(Credentials found, credentials(name));
+  if (!found.exists || found.principal.kind == Kind::User)
+    return Preauth{std::move(found.key.salt), found.key.parameters};
+  return core_.read([&](ReadTx& tx) -> Result<Preauth> {
+    TROTH_TRY(Decoy decoy, make_decoy(tx, core_.secrets().decoy, core_.cell(), name));
+    return Preauth{std::move(decoy.salt), decoy.parameters};
+  });
+}
+
+Result<std::vector<StoredKey>> Keys::password_history(Id user) {
+  const auto masters = core_.master_keys();
+  return core_.read([&](ReadTx& tx) -> Result<std::vector<StoredKey>> {
+    TROTH_TRY(const Principal principal, need_principal(tx, user));
+    if (principal.kind != Kind::User)
+      return fail(ErrorCode::InvalidArgument, "{} has no password", principal.name);
+    TROTH_TRY(const Policy policy, policy_of(tx, principal.kind, principal.policy));
+    TROTH_TRY(auto keys, all_keys(tx, *masters, user));
+    if (keys.size() > policy.history)
+      keys.erase(keys.begin() + policy.history, keys.end());
+    return keys;
+  });
+}
+
+Result<Kvno> Keys::set_password(const Actor& actor, Id user, Kvno expected, const PasswordKey& key,
+                                PasswordReason reason) {
+  const auto masters = core_.master_keys();
+  TROTH_TRY(const auto found, core_.read([&](ReadTx& tx) { return find_principal(tx, user); }));
+  const bool fresh = reason == PasswordReason::NewPassword;
+  const Change change{.event = fresh ? "user.passwd" : "user.rekey",
+                      .subject = found ? found->name : fmt::format("id {}", user.value),
+                      .details = fmt::format("after kvno={}", expected),
+                      .right = Right::SelfOrAdministrator,
+                      .object = user};
+  const auto work = [&](WriteTx& tx, Time now) -> Result<std::uint64_t> {
+    TROTH_TRY(const Principal principal, need_principal(tx, user));
+    if (principal.kind != Kind::User)
+      return fail(ErrorCode::InvalidArgument, "{} has no password", principal.name);
+    if (principal.kvno != expected)
+      return fail(ErrorCode::Conflict, "the password of {} was changed meanwhile", principal.name);
+    TROTH_TRY(const Kvno kvno, add_password_key(tx, *masters, principal, key, now));
+    if (fresh) {
+      TROTH_TRY(const Policy policy, policy_of(tx, principal.kind, principal.policy));
+      const std::int64_t end = policy.max_age == Millis(0) ? 0 : to_number(now + policy.max_age);
+      TROTH_TRY_VOID(
+          tx.run("UPDATE principal SET password_end = ?2 WHERE id = ?1", user.value, end));
+    }
+    return kvno;
+  };
+  TROTH_TRY(const std::uint64_t kvno, core_.change(actor, change, work));
+  return static_cast<Kvno>(kvno);
+}
+
+Result<Kvno> Keys::rotate(const Actor& actor, Id service) {
+  const auto masters = core_.master_keys();
+  TROTH_TRY(const Principal named,
+            core_.read([&](ReadTx& tx) { return need_service(tx, service); }));
+  const Change change{.event = "service.rotate",
+                      .subject = named.name,
+                      .right = Right::SelfOrAdministrator,
+                      .object = service};
+  const auto work = [&](WriteTx& tx, Time now) -> Result<std::uint64_t> {
+    TROTH_TRY(const Principal principal, need_service(tx, service));
+    TROTH_TRY(const auto pending, pending_key(tx, service));
+    if (pending)
+      return *pending;
+    TROTH_TRY(const Kvno kvno, add_random_key(tx, *masters, principal, KeyState::Pending, now));
+    return kvno;
+  };
+  TROTH_TRY(const std::uint64_t kvno, core_.change(actor, change, work));
+  return static_cast<Kvno>(kvno);
+}
+
+Status Keys::activate(const Actor& actor, Id service, Kvno kvno, Overlap overlap) {
+  TROTH_TRY(const Principal named,
+            core_.read([&](ReadTx& tx) { return need_service(tx, service); }));
+  const Change change{
+      .event = "service.activate",
+      .subject = named.name,
+      .details = fmt::format("kvno={}{}", kvno, overlap == Overlap::None ? " now" : ""),
+      .right = Right::SelfOrAdministrator,
+      .object = service};
+  const auto work = [&](WriteTx& tx, Time now) -> Result<std::uint64_t> {
+    TROTH_TRY(const Principal principal, need_service(tx, service));
+    if (principal.kvno == kvno && overlap == Overlap::LongestTicket)
+      return kvno;
+    TROTH_TRY(const auto pending, pending_key(tx, service));
+    if (principal.kvno != kvno && pending != kvno)
+      return fail(ErrorCode::NotFound, "{} has no key {} to activate; rotate first", principal.name,
+                  kvno);
+    TROTH_TRY_VOID(activate_in(tx, principal, kvno, overlap, now));
+    return kvno;
+  };
+  return core_.change(actor, change, work).map([](std::uint64_t) {});
+}
+
+Result<bool> Keys::rotate_own_keys() {
+  const auto masters = core_.master_keys();
+  for (const std::string_view name : {kTicketGrantingService, kAdminService}) {
+    const auto due = [&](ReadTx& tx) -> Result<std::optional<Principal>> {
+      std::optional<Principal> service;
+      TROTH_TRY(Principal principal, need_principal(tx, name));
+      TROTH_TRY(auto row, tx.query("SELECT created FROM key WHERE principal = ?1 AND kvno = ?2",
+                                   principal.id.value, principal.kvno));
+      TROTH_TRY(const bool exists, row.step());
+      if (!exists || time_from(row.column_int64(0)) + kOwnKeyLife <= core_.now())
+        service = std::move(principal);
+      return service;
+    };
+    TROTH_TRY(const auto service, core_.read(due));
+    if (!service)
+      continue;
+    const Change change{
+        .event = "service.rotate", .subject = std::string(name), .details = "by age"};
+    const auto work = [&](WriteTx& tx, Time now) -> Result<std::uint64_t> {
+      TROTH_TRY(const auto still, due(tx));
+      if (!still)
+        return std::uint64_t{0};
+      TROTH_TRY(const Kvno kvno, add_random_key(tx, *masters, *still, KeyState::Pending, now));
+      TROTH_TRY_VOID(activate_in(tx, *still, kvno, Overlap::LongestTicket, now));
+      return kvno;
+    };
+    TROTH_TRY_VOID(core_.change(Actor::kdc_itself(), change, work));
+  }
+  return false;
+}
+
+Result<bool> Keys::destroy_ended() {
+  struct Ended {
+    Id principal;
+    Kvno kvno = 0;
+  };
+  const auto look = [&](ReadTx& tx) -> Result<std::vector<Ended>> {
+    TROTH_TRY(auto rows, tx.query("SELECT principal, kvno FROM key WHERE not_after > 0 AND "
+                                  "not_after <= ?1 LIMIT ?2",
+                                  to_number(core_.now()), kDestroyedAtOnce));
+    std::vector<Ended> ended;
+    for (;;) {
+      TROTH_TRY(const bool more, rows.step());
+      if (!more)
+        return ended;
+      ended.push_back({Id(static_cast<std::uint32_t>(rows.column_uint64(0))),
+                       static_cast<Kvno>(rows.column_uint64(1))});
+    }
+  };
+  TROTH_TRY(const auto ended, core_.read(look));
+  if (ended.empty())
+    return false;
+  const Change change{.event = "keys.destroy",
+                      .subject = "ended keys",
+                      .details = fmt::format("count={}", ended.size())};
+  const auto work = [&](WriteTx& tx, Time) -> Result<std::uint64_t> {
+    for (const Ended& key : ended)
+      TROTH_TRY_VOID(destroy_key(tx, key.principal, key.kvno));
+    return ended.size();
+  };
+  TROTH_TRY_VOID(core_.change(Actor::kdc_itself(), change, work));
+  return ended.size() == kDestroyedAtOnce;
+}
+
+}  // namespace kdc
