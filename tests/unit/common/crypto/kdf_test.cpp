@@ -42,8 +42,9 @@ TEST_CASE("a deriver gives the keys that HKDF gives") {
   const Secret master = Secret::copy_of(Bytes(32, std::byte{3}));
   const auto deriver = KeyDeriver::create(master);
   REQUIRE_OK(deriver);
-  for (const std::string_view context : {"", "cell", "a context longer than one block of SHA-256, "
-                                                     "so that nothing depends on its length"}) {
+  for (const std::string_view context : {"", "cell",
+                                         "a context longer than one block of SHA-256, "
+                                         "so that nothing depends on its length"}) {
     const std::string info = std::string("troth/v1/label") + '\0' + std::string(context);
     const auto key = deriver->key("label", as_bytes(context));
     REQUIRE_OK(key);
