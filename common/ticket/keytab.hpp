@@ -29,6 +29,12 @@ class Keytab {
     crypto::Secret key;
   };
 
+  Keytab(Keytab&&) noexcept = default;
+  Keytab& operator=(Keytab&&) noexcept = default;
+  Keytab(const Keytab&) = delete;
+  Keytab& operator=(const Keytab&) = delete;
+  ~Keytab() = default;
+
   // Empty. InvalidArgument for a cell or name that has not the right form.
   static Result<Keytab> make(std::string_view cell, std::string_view principal);
 
@@ -51,6 +57,7 @@ class Keytab {
   [[nodiscard]] const std::string& cell() const { return cell_; }
   [[nodiscard]] const std::string& principal() const { return principal_; }
   [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
+  // A second copy, on purpose.
   [[nodiscard]] Keytab clone() const;
 
  private:
