@@ -153,6 +153,12 @@ Result<ContextPtr> make_client(const ClientOptions& options) {
   return ContextPtr(std::move(context));
 }
 
+Result<ContextPtr> make_client_that_believes_nobody() {
+  TROTH_TRY(auto bare, make_bare(TLS_client_method()));
+  SSL_CTX_set_verify(bare.get(), SSL_VERIFY_NONE, nullptr);
+  return ContextPtr(new Context(bare.release(), false));
+}
+
 ReloadableContext::ReloadableContext(Maker maker, ContextPtr first)
     : maker_(std::move(maker)), current_(std::move(first)) {}
 

@@ -49,6 +49,11 @@ using ContextPtr = std::shared_ptr<const Context>;
 [[nodiscard]] Result<ContextPtr> make_server(const ServerOptions& options);
 [[nodiscard]] Result<ContextPtr> make_client(const ClientOptions& options);
 
+// A client that checks nothing, for the one moment in which a machine does not know its cell yet:
+// to ask for the authority's certificate, which a person then compares. Nothing else that comes
+// over such a session may be believed, and nothing secret may be sent.
+[[nodiscard]] Result<ContextPtr> make_client_that_believes_nobody();
+
 // Immutable, safe from any thread.
 class Context {
  public:
@@ -67,6 +72,7 @@ class Context {
  private:
   friend Result<ContextPtr> make_server(const ServerOptions& options);
   friend Result<ContextPtr> make_client(const ClientOptions& options);
+  friend Result<ContextPtr> make_client_that_believes_nobody();
   Context(ssl_ctx_st* context, bool is_server);
 
   ssl_ctx_st* context_;  // owned
