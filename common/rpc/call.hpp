@@ -23,13 +23,17 @@
 namespace common::rpc {
 
 // What a user has proved on a connection. Owners of authentication derive from it; rpc only keeps
-// it and asks whether there is one.
+// it, and asks whether there is one and whether it is still good.
 class Session {
  public:
   Session() = default;
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   virtual ~Session() = default;
+
+  // Asked before each operation that needs a session; must not block. A failure (Expired) is the
+  // call's answer and leaves the connection open, so that the caller can prove himself again.
+  [[nodiscard]] virtual Status check() const { return {}; }
 };
 
 // The other end of one connection, for as long as that lives. Calls of one connection run one after

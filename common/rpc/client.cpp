@@ -120,6 +120,28 @@ Status Client::connect(Instant deadline, const Cancellation* cancellation) {
   }
   TROTH_TRY_VOID(check_identity(session, options_));
   tls_.emplace(std::move(session));
+  if (!options_.authenticate)
+    return {};
+  return authenticate(deadline, cancellation);
+}
+
+Status Client::authenticate(Instant deadline, const Cancellation* cancellation) {
+  struct Within {
+    bool& flag;
+    explicit Within(bool& running) : flag(running) { flag = true; }
+    ~Within() { flag = false; }
+  } within(authenticating_);
+  auto again = options_.authenticate(*this, deadline, cancellation);
+  if (again && !tls_)
+    again = fail(ErrorCode::Unavailable, "{} ended the connection", options_.server_name);
+  if (!again) {
+    disconnect();
+    // Whatever became of the proof: the call that needs it was not sent.
+    if (again.error().code == ErrorCode::OutcomeUnknown)
+      again.error().code = ErrorCode::Unavailable;
+    return tl::unexpected(std::move(again).error());
+  }
+  prove_again_ = *again;
   return {};
 }
 
@@ -364,9 +386,15 @@ CallResult Client::try_call(const Request& request) {
             fail(ErrorCode::DeadlineExceeded, "the deadline passed before the call began")};
   }
   if (!tls_) {
+    // A proof is bound to its connection: on another one it would only be wrong.
+    if (authenticating_)
+      return not_answered(Error{ErrorCode::Unavailable, options_.server_name + " hung up"});
     if (auto connected = connect(request.deadline, request.cancellation); !connected) {
       return not_answered(connected.error());
     }
+  } else if (options_.authenticate && !authenticating_ && now() >= prove_again_) {
+    if (auto proven = authenticate(request.deadline, request.cancellation); !proven)
+      return not_answered(proven.error());
   }
   Status sent = send_request(exchange);
   if (!sent) {
@@ -381,6 +409,8 @@ CallResult Client::try_call(const Request& request) {
   if (!exchange.answered)
     return not_answered(sent ? answer.error() : sent.error());
   proven_ = true;
+  if (!answer && answer.error().code == ErrorCode::Expired)
+    prove_again_ = Instant{};  // the session has ended sooner than we thought
   if (!answer && exchange.answer.json) {
     // The server has done it; it is the bytes of its reply that did not arrive.
     disconnect();

@@ -71,6 +71,16 @@ struct CallResult {
   Result<Answer> answer;
 };
 
+class Client;
+
+// Proves the caller to the server and the server to the caller, on a connection that is there:
+// makes calls through `client` and nothing else. Returns the instant from which it is to be done
+// again (on the same connection, before the next call). After a failure the connection is closed,
+// and the call that wanted it was not sent. Runs in the calling thread, blocks at most until
+// `deadline`.
+using Authenticate =
+    std::function<Result<Instant>(Client& client, Instant deadline, const Cancellation*)>;
+
 struct ClientOptions {
   std::string host;  // name or numeric address to dial
   std::uint16_t port = 0;
@@ -81,6 +91,8 @@ struct ClientOptions {
   std::string role;
   std::shared_ptr<tls::ReloadableContext> tls;
   std::chrono::milliseconds connect_limit{5'000};  // for dialling and handshake together
+  // Done after dialling, before any call is sent. Empty: nobody is proven.
+  Authenticate authenticate = {};
 };
 
 // Used by one thread at a time.
@@ -111,6 +123,7 @@ class Client {
   struct Exchange;  // one call's state
 
   CallResult try_call(const Request& request);
+  Status authenticate(Instant deadline, const Cancellation* cancellation);
   Status send(Exchange& exchange, std::span<const std::byte> bytes);
   Status send_source(Exchange& exchange);
   Status send_request(Exchange& exchange);
@@ -129,6 +142,8 @@ class Client {
   ByteBuffer in_;
   std::string out_;
   bool proven_ = false;  // the server has answered on this connection: the handshake was good
+  bool authenticating_ = false;  // options_.authenticate is running
+  Instant prove_again_{};        // meaningful with options_.authenticate
 };
 
 }  // namespace common::rpc

@@ -82,6 +82,8 @@ Result<Reply> Exchange::decode_and_run() {
   if (connection_.operation().needs_operation_id && head_.id == OperationId{}) {
     return fail(ErrorCode::InvalidArgument, "this operation needs an \"id\"");
   }
+  if (connection_.operation().needs_session)
+    TROTH_TRY_VOID(connection_.session()->check());
   const Dispatcher::Slot& slot = slot_.emplace(dispatcher_, connection_.operation().kind);
   return dispatcher_.run(*this, connection_.operation(), slot);
 }

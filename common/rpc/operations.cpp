@@ -20,11 +20,19 @@ Status OperationTable::add(Operation operation) {
     return fail(ErrorCode::InvalidArgument, "operation {}/{} has no handler", operation.service,
                 operation.name);
   }
+  if (demands_sessions_ && !operation.open_to_all)
+    operation.needs_session = true;
   std::string key = operation.service + "/" + operation.name;
   if (!operations_.try_emplace(key, std::move(operation)).second) {
     return fail(ErrorCode::AlreadyExists, "operation {} is already there", key);
   }
   return {};
+}
+
+void OperationTable::demand_sessions() {
+  demands_sessions_ = true;
+  for (auto& [key, operation] : operations_)
+    operation.needs_session = operation.needs_session || !operation.open_to_all;
 }
 
 const Operation* OperationTable::find(std::string_view service, std::string_view name) const {

@@ -32,6 +32,8 @@ struct Operation {
   std::uint64_t body_cap = 64 * 1024;
   OperationClass kind = OperationClass::Metadata;
   bool needs_session = false;
+  // Offered to everybody even by a table that demands sessions: logging in itself, status.
+  bool open_to_all = false;
   bool needs_node_certificate = false;
   bool needs_operation_id = false;
   // The handler draws the bytes itself with Call::read_body and occupies its thread meanwhile.
@@ -44,6 +46,11 @@ class OperationTable {
   // Refuses a name that is not one (see is_operation_name), no handler, or a name twice.
   [[nodiscard]] Status add(Operation operation);
 
+  // From here on every operation that is not open to all needs a session, whenever it was or is
+  // added; and without one nobody learns which operations there are.
+  void demand_sessions();
+  [[nodiscard]] bool demands_sessions() const { return demands_sessions_; }
+
   // nullptr: no such operation. Any thread.
   [[nodiscard]] const Operation* find(std::string_view service, std::string_view name) const;
 
@@ -55,6 +62,7 @@ class OperationTable {
     }
   };
   std::unordered_map<std::string, Operation, Hash, std::equal_to<>> operations_;
+  bool demands_sessions_ = false;
 };
 
 }  // namespace common::rpc

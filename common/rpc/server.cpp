@@ -133,6 +133,7 @@ Status Server::Impl::add_status_operation(OperationTable& operations) {
   operation.name = "status";
   operation.kind = OperationClass::Control;
   operation.body_cap = 1024;
+  operation.open_to_all = true;
   operation.handler = [this](Call&) -> Result<Reply> { return status(); };
   return operations.add(std::move(operation));
 }

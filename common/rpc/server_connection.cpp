@@ -17,6 +17,7 @@ constexpr std::size_t kFreeBuffer = 32 * 1024;
 constexpr std::size_t kMaxDrain = 1024 * 1024;
 // A reply buffer larger than this is not kept for the next reply.
 constexpr std::size_t kKeepOutBuffer = 64 * 1024;
+constexpr const char* kLogInFirst = "log in on this connection first";
 
 std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
@@ -151,6 +152,10 @@ ServerConnection::Advance ServerConnection::advance_head() {
 bool ServerConnection::admit(const RequestHead& head) {
   operation_ = shared_.operations.find(head.service, head.operation);
   if (operation_ == nullptr) {
+    if (shared_.operations.demands_sessions() && !session()) {
+      refuse(401, Error{ErrorCode::Unauthenticated, kLogInFirst});
+      return false;
+    }
     refuse(404, Error{ErrorCode::Unsupported, "no such operation"});
     return false;
   }
@@ -165,7 +170,7 @@ bool ServerConnection::admit(const RequestHead& head) {
     return false;
   }
   if (operation_->needs_session && !session()) {
-    refuse(401, Error{ErrorCode::Unauthenticated, "log in on this connection first"});
+    refuse(401, Error{ErrorCode::Unauthenticated, kLogInFirst});
     return false;
   }
   if (head.content_length == 0 || (head.is_bytes && head.content_length < 4)) {
