@@ -187,6 +187,13 @@ Result<std::vector<AuditRecord>> AuditLog::list(const AuditQuery& query) {
   });
 }
 
+Result<AuditLog::Range> AuditLog::range() {
+  return core_.read([](ReadTx& tx) -> Result<Range> {
+    TROTH_TRY(const Ends ends, read_ends(tx));
+    return Range{.first = ends.anchor_seq + 1, .last = ends.head_seq};
+  });
+}
+
 Result<AuditVerdict> AuditLog::verify() {
   Walk walk;
   TROTH_TRY_VOID(core_.read([&](ReadTx& tx) -> Status {

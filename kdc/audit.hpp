@@ -46,6 +46,11 @@ class AuditLog {
   [[nodiscard]] common::Status flush();
 
   [[nodiscard]] common::Result<std::vector<AuditRecord>> list(const AuditQuery& query);
+  struct Range {
+    std::uint64_t first = 0;  // oldest record kept
+    std::uint64_t last = 0;
+  };
+  [[nodiscard]] common::Result<Range> range();
   // Walks the whole chain. Takes a while; others go on.
   [[nodiscard]] common::Result<AuditVerdict> verify();
   // Removes the records before `before` and all but the newest `most`; the chain goes on from an

@@ -125,6 +125,15 @@ Result<std::uint64_t> Core::run(WriteTx& tx, const Actor& actor, const Change& c
   return result;
 }
 
+Result<std::optional<std::uint64_t>> Core::known_result(const Actor& actor, const Change& change) {
+  std::optional<std::uint64_t> none;
+  if (!actor.operation)
+    return none;
+  TROTH_TRY(const Bytes request, request_of(actor, change));
+  return db_->read(
+      [&](ReadTx& tx) { return find_operation(tx, key_of(*actor.operation, actor.id), request); });
+}
+
 Result<std::uint64_t> Core::change(const Actor& actor, const Change& change, const Work& work) {
   auto done = db_->commit([&](WriteTx& tx) { return run(tx, actor, change, work); });
   if (!done) {

@@ -54,6 +54,11 @@ class Core {
   [[nodiscard]] common::Result<std::uint64_t> change(const Actor& actor, const Change& change,
                                                      const Work& work);
 
+  // The result of the same request if it was carried out before; for changes that do something
+  // before they come to change().
+  [[nodiscard]] common::Result<std::optional<std::uint64_t>> known_result(const Actor& actor,
+                                                                          const Change& change);
+
   // Reads of one consistent view.
   template <typename F>
   [[nodiscard]] auto read(F&& look) {

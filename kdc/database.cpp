@@ -3,6 +3,7 @@
 #include "common/failpoint/failpoint.hpp"
 #include "common/log/log.hpp"
 #include "kdc/first_start.hpp"
+#include "kdc/open_file.hpp"
 #include "kdc/private_file.hpp"
 #include "kdc/schema.sql.hpp"
 
@@ -41,17 +42,6 @@ Paths paths_of(const DatabaseOptions& options) {
       .database = in(kDatabaseFile),
       .stash = in(kMasterKeyFile),
       .first = options.first_contents.empty() ? in(kFirstContentsFile) : options.first_contents};
-}
-
-Result<std::unique_ptr<common::db::Database>> open_file(const std::string& path,
-                                                        const DatabaseOptions& options,
-                                                        const common::Clock& clock) {
-  common::db::Options how;
-  how.application_id = kDatabaseId;
-  how.longest_read = kLongestRead;
-  how.overwrite_deleted = true;
-  how.probe = options.probe;
-  return common::db::Database::open(path, std::move(how), kMigrations, clock);
 }
 
 Result<FirstContents> read_first_contents(const std::string& path, const std::string& cell) {
@@ -163,6 +153,16 @@ Status trim_operations(Core& core) {
 
 }  // namespace
 
+Result<std::unique_ptr<common::db::Database>> open_file(const DatabaseOptions& options,
+                                                        const common::Clock& clock) {
+  common::db::Options how;
+  how.application_id = kDatabaseId;
+  how.longest_read = kLongestRead;
+  how.overwrite_deleted = true;
+  how.probe = options.probe;
+  return common::db::Database::open(paths_of(options).database, std::move(how), kMigrations, clock);
+}
+
 struct Database::Parts {
   Core core;
   Principals principals{core};
@@ -190,7 +190,7 @@ Database::~Database() {
 Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
                                                  const common::Clock& clock) {
   const Paths paths = paths_of(options);
-  TROTH_TRY(auto db, open_file(paths.database, options, clock));
+  TROTH_TRY(auto db, open_file(options, clock));
   TROTH_TRY(const bool filled, has_contents(*db));
   if (!filled)
     TROTH_TRY_VOID(import(*db, paths, options.cell, clock));

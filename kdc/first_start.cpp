@@ -121,7 +121,7 @@ Status import_first_contents(WriteTx& tx, const MasterKeys& masters,
   TROTH_TRY_VOID(add_cell(tx, masters, now));
   TROTH_TRY_VOID(add_groups(tx, now));
   TROTH_TRY(const Secret secret, add_secret(tx, masters, now));
-  TROTH_TRY_VOID(add_service(tx, masters, std::string(kTicketGrantingService), nullptr, now));
+  TROTH_TRY_VOID(add_service(tx, masters, std::string(kTgsService), nullptr, now));
   TROTH_TRY_VOID(add_service(tx, masters, std::string(kAdminService), nullptr, now));
   TROTH_TRY_VOID(add_administrator(tx, masters, contents, now));
   for (const common::cell::FirstService& service : contents.services) {

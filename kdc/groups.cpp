@@ -36,7 +36,7 @@ Result<std::optional<Group>> one(Result<Statement> found) {
   return group;
 }
 
-Result<std::optional<Group>> find_group(ReadTx& tx, std::string_view name) {
+Result<std::optional<Group>> group_named(ReadTx& tx, std::string_view name) {
   static const std::string sql = std::string(kColumns) + "WHERE name = ?1";
   return one(tx.query(sql, name));
 }
@@ -130,7 +130,7 @@ Status need_administrators(ReadTx& tx) {
 }
 
 Result<std::optional<Group>> Groups::find(const std::string& name) {
-  return core_.read([&](ReadTx& tx) { return find_group(tx, std::string_view(name)); });
+  return core_.read([&](ReadTx& tx) { return group_named(tx, name); });
 }
 
 Result<std::optional<Group>> Groups::find(Id id) {
@@ -148,6 +148,49 @@ Result<std::vector<Group>> Groups::list(const std::string& after, std::size_t li
         return found;
       found.push_back(from_row(rows));
     }
+  });
+}
+
+Result<std::vector<Group>> Groups::list_of(Id principal, const std::string& after,
+                                           std::size_t limit) {
+  return core_.read([&](ReadTx& tx) -> Result<std::vector<Group>> {
+    TROTH_TRY(const Principal who, need_principal(tx, principal));
+    const std::string first = who.name + ':';
+    const std::string end = who.name + ';';  // follows ':'
+    TROTH_TRY(auto rows,
+              tx.query("WITH RECURSIVE up(id) AS (SELECT in_group FROM membership WHERE member = "
+                       "?1 UNION SELECT in_group FROM up JOIN membership ON member = up.id) "
+                       "SELECT id, name, owner, created, changed FROM user_group WHERE name > ?2 "
+                       "AND ((name >= ?3 AND name < ?4) OR id IN up) ORDER BY name LIMIT ?5",
+                       principal.value, after, first, end, std::min(limit, kMostListed)));
+    std::vector<Group> found;
+    for (;;) {
+      TROTH_TRY(const bool more, rows.step());
+      if (!more)
+        return found;
+      found.push_back(from_row(rows));
+    }
+  });
+}
+
+Result<GroupRights> Groups::rights(Id principal, Id group) {
+  return core_.read([&](ReadTx& tx) -> Result<GroupRights> {
+    TROTH_TRY(const Group about, need_group(tx, group));
+    GroupRights rights;
+    TROTH_TRY(const auto above, closure_of(tx, group));
+    const auto in = [](const std::vector<Id>& ids, Id id) {
+      return std::binary_search(ids.begin(), ids.end(), id);
+    };
+    rights.sensitive = group == kAdministrators || group == kAuditors ||
+                       in(above, kAdministrators) || in(above, kAuditors);
+    TROTH_TRY(const bool enabled, is_enabled(tx, principal));
+    if (!enabled)
+      return rights;
+    TROTH_TRY(const auto mine, closure_of(tx, principal));
+    rights.owner = about.owner == principal || in(mine, about.owner);
+    rights.member = in(mine, group);
+    rights.administrator = in(mine, kAdministrators);
+    return rights;
   });
 }
 
@@ -189,7 +232,7 @@ Result<bool> Groups::administers(Id principal) {
 
 Result<Id> Groups::create(const Actor& actor, const std::string& name, std::optional<Id> owner,
                           std::optional<Id> id) {
-  TROTH_TRY_VOID(check_group_name(name));
+  TROTH_TRY_VOID(common::ticket::check_group_name(name));
   const Id owned_by = owner.value_or(actor.id == kNobody ? kAdministrators : actor.id);
   const Change change{.event = "group.create",
                       .subject = name,
@@ -199,7 +242,7 @@ Result<Id> Groups::create(const Actor& actor, const std::string& name, std::opti
     TROTH_TRY_VOID(check_creation(tx, actor, name, owned_by));
     TROTH_TRY_VOID(check_prefix(tx, name));
     TROTH_TRY_VOID(need_name(tx, owned_by));
-    TROTH_TRY(const auto same, find_group(tx, std::string_view(name)));
+    TROTH_TRY(const auto same, group_named(tx, name));
     if (same)
       return fail(ErrorCode::AlreadyExists, "there is a group {} already", name);
     TROTH_TRY(const Id made, take_id(tx, id));

@@ -39,6 +39,14 @@ struct DirectoryChanges {
   std::vector<Id> principals;
 };
 
+// What a principal is to a group, now.
+struct GroupRights {
+  bool owner = false;          // it, or a group that it is in
+  bool member = false;         // directly or through others
+  bool administrator = false;  // of the cell; owner or not, it manages the group
+  bool sensitive = false;      // the group is, or lies in, system:administrators or auditors
+};
+
 // Safe from any thread; changes block on the disk.
 class Groups {
  public:
@@ -48,12 +56,17 @@ class Groups {
   [[nodiscard]] common::Result<std::optional<Group>> find(Id id);
   [[nodiscard]] common::Result<std::vector<Group>> list(const std::string& after,
                                                         std::size_t limit);
+  // Those that carry the principal's name or that it is in, directly or through others.
+  [[nodiscard]] common::Result<std::vector<Group>> list_of(Id principal, const std::string& after,
+                                                           std::size_t limit);
   [[nodiscard]] common::Result<std::vector<Member>> members(Id group, Id after, std::size_t limit);
 
   // All groups of a principal, directly or through others, for its ticket.
   [[nodiscard]] common::Result<Membership> closure(Id principal);
 
   [[nodiscard]] common::Result<bool> manages(Id principal, Id group);
+  // A disabled principal has none.
+  [[nodiscard]] common::Result<GroupRights> rights(Id principal, Id group);
   [[nodiscard]] common::Result<bool> administers(Id principal);
 
   // `alice:friends` by alice, who owns it then; any name by an administrator, for any owner.

@@ -373,7 +373,7 @@ Status Keys::activate(const Actor& actor, Id service, Kvno kvno, Overlap overlap
 
 Result<bool> Keys::rotate_own_keys() {
   const auto masters = core_.master_keys();
-  for (const std::string_view name : {kTicketGrantingService, kAdminService}) {
+  for (const std::string_view name : {kTgsService, kAdminService}) {
     const auto due = [&](ReadTx& tx) -> Result<std::optional<Principal>> {
       std::optional<Principal> service;
       TROTH_TRY(Principal principal, need_principal(tx, name));

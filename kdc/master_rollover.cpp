@@ -18,6 +18,8 @@ using common::db::WriteTx;
 
 constexpr std::chrono::seconds kSyncPatience{10};
 
+const Change kBegin{.event = "master.begin", .subject = "master key"};
+
 struct SealedRow {
   KeyPlace place;
   std::uint32_t master = 0;
@@ -90,9 +92,8 @@ Status check_master_keys(ReadTx& tx, const MasterKeys& keys, const std::string& 
 
 Status MasterRollover::adopt(std::uint32_t version, const Actor& actor) {
   const auto keys = core_.master_keys();
-  const Change change{.event = "master.begin", .subject = fmt::format("master key {}", version)};
   return core_
-      .change(actor, change,
+      .change(actor, kBegin,
               [&](WriteTx& tx, Time) -> Result<std::uint64_t> {
                 TROTH_TRY_VOID(register_master(tx, *keys, version));
                 TROTH_TRY_VOID(tx.run("UPDATE cell SET master = ?1", version));
@@ -103,6 +104,9 @@ Status MasterRollover::adopt(std::uint32_t version, const Actor& actor) {
 
 Result<std::uint32_t> MasterRollover::begin(const Actor& actor) {
   const common::MutexLock lock(mutex_);
+  TROTH_TRY(const auto known, core_.known_result(actor, kBegin));
+  if (known)
+    return static_cast<std::uint32_t>(*known);
   TROTH_TRY_VOID(core_.read([&](ReadTx& tx) -> Status {
     if (actor.id == kNobody)
       return {};

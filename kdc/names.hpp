@@ -1,6 +1,6 @@
 #pragma once
 
-// Which names there can be (PROTOCOL.md, "Names"). Names are compared byte by byte.
+// Names beyond those of principals and groups (common/ticket/principal.hpp), and what names tell.
 
 #include <string_view>
 
@@ -9,8 +9,6 @@
 namespace kdc {
 
 // InvalidArgument with a sentence that says what a name looks like.
-common::Status check_principal_name(Kind kind, std::string_view name);
-common::Status check_group_name(std::string_view name);
 common::Status check_policy_name(std::string_view name);
 
 // `alice` of `alice:friends`; `system` of the cell's own.

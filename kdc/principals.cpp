@@ -102,7 +102,7 @@ Result<Principal> need_principal(ReadTx& tx, Id id) {
 }
 
 Result<Id> insert_principal(WriteTx& tx, const NewPrincipal& principal, Time now) {
-  TROTH_TRY_VOID(check_principal_name(principal.kind, principal.name));
+  TROTH_TRY_VOID(common::ticket::check_name(principal.kind, principal.name));
   if (!principal.policy.empty())
     TROTH_TRY_VOID(policy_of(tx, principal.kind, principal.policy));
   TROTH_TRY(const auto same, find_principal(tx, principal.name));
@@ -164,7 +164,7 @@ Result<Id> Principals::add_user(const Actor& actor, const NewPrincipal& user,
                                 const PasswordKey& key) {
   if (user.kind != Kind::User)
     return fail(ErrorCode::InvalidArgument, "only users have passwords");
-  TROTH_TRY_VOID(check_principal_name(user.kind, user.name));
+  TROTH_TRY_VOID(common::ticket::check_name(user.kind, user.name));
   const auto masters = core_.master_keys();
   const Change change{.event = "user.add",
                       .subject = user.name,
@@ -183,7 +183,7 @@ Result<Id> Principals::add_user(const Actor& actor, const NewPrincipal& user,
 Result<Id> Principals::add_service(const Actor& actor, const NewPrincipal& service) {
   if (service.kind == Kind::User)
     return fail(ErrorCode::InvalidArgument, "a user needs a password");
-  TROTH_TRY_VOID(check_principal_name(service.kind, service.name));
+  TROTH_TRY_VOID(common::ticket::check_name(service.kind, service.name));
   if (is_own_service(service.name))
     return fail(ErrorCode::InvalidArgument, "kdc/ is for the KDC's own services");
   const auto masters = core_.master_keys();

@@ -10,30 +10,32 @@
 #include "common/clock.hpp"
 #include "common/ids.hpp"
 #include "common/result.hpp"
+#include "common/ticket/principal.hpp"
+#include "common/ticket/time.hpp"
 
 namespace kdc {
 
 // A principal or a group: one row of numbers for both, never reused.
-using Id = common::StrongId<struct PrincipalOrGroupTag, std::uint32_t>;
-inline constexpr Id kNobody{0};
-inline constexpr Id kAnyUser{1};   // everybody
-inline constexpr Id kAuthUser{2};  // everybody with a ticket
-inline constexpr Id kAdministrators{3};
-inline constexpr Id kAuditors{4};
-inline constexpr Id kAnonymous{65'534};
-inline constexpr std::uint32_t kFirstChosenId = 1'000;   // an administrator may choose from here
-inline constexpr std::uint32_t kFirstGivenId = 10'000;   // the KDC gives out from here
-inline constexpr std::uint32_t kLastId = 2'147'483'647;  // uid_t of some systems is signed
+using Id = common::ticket::PrincipalId;
+using common::ticket::kAdministrators;
+using common::ticket::kAnonymous;
+using common::ticket::kAnyUser;
+using common::ticket::kAuditors;
+using common::ticket::kAuthUser;
+using common::ticket::kNobody;
+inline constexpr std::uint32_t kFirstChosenId = common::ticket::kLowestChosen.value;
+inline constexpr std::uint32_t kFirstGivenId = common::ticket::kFirstGiven.value;
+inline constexpr std::uint32_t kLastId = common::ticket::kHighestId.value;
 
-enum class Kind : std::uint8_t { User = 1, Service = 2, Host = 3 };
+using common::ticket::Kind;
 
 using Kvno = std::uint32_t;  // from 1; 0 asks for the newest
 
 // Wall time as the protocol writes it: milliseconds since 1970 UTC.
-using Millis = std::chrono::milliseconds;
-using Time = std::chrono::sys_time<Millis>;
+using Millis = common::ticket::Milliseconds;
+using Time = common::ticket::Time;
 inline Time time_now(const common::Clock& clock) {
-  return std::chrono::floor<Millis>(clock.wall_now());
+  return common::ticket::to_time(clock.wall_now());
 }
 inline std::int64_t to_number(Time time) {
   return time.time_since_epoch().count();
@@ -43,8 +45,8 @@ inline Time time_from(std::int64_t number) {
 }
 
 // The services whose keys only the KDC holds, and rotates itself.
-inline constexpr std::string_view kTicketGrantingService = "kdc/tgs";
-inline constexpr std::string_view kAdminService = "kdc/admin";
+using common::ticket::kAdminService;
+using common::ticket::kTgsService;
 
 // No ticket lives longer, so an old key of a service is good for this long after its successor.
 inline constexpr Millis kLongestTicket = std::chrono::hours(24);
