@@ -1,0 +1,8 @@
+// A client's AP request, as a service gets it from anybody.
+
+#include "tests/fuzz/ticket_fuzz.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  return fuzz::one_encoding(data, size, common::ticket::decode_ap_request,
+                            common::ticket::encode_ap_request);
+}

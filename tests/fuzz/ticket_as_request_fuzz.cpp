@@ -1,0 +1,8 @@
+// A client's AS request, as the KDC gets it from anybody.
+
+#include "tests/fuzz/ticket_fuzz.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  return fuzz::one_encoding(data, size, common::ticket::decode_as_request,
+                            common::ticket::encode_as_request);
+}

@@ -1,0 +1,8 @@
+// A proof that travels, as a service gets it from anybody.
+
+#include "tests/fuzz/ticket_fuzz.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  return fuzz::one_encoding(data, size, common::ticket::decode_travelling_proof,
+                            common::ticket::encode_travelling_proof);
+}

@@ -1,0 +1,13 @@
+// What everybody can read of a ticket.
+
+#include "tests/fuzz/ticket_fuzz.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace common::ticket;
+  return fuzz::one_encoding(
+      data, size, decode_ticket, [](const TicketView& view) -> common::Result<common::Bytes> {
+        TROTH_TRY(const common::Bytes head, encode_ticket_head(view.cell, view.service, view.kvno));
+        fuzz::require(std::ranges::equal(head, view.associated), "the head is what is sealed over");
+        return encode_ticket(head, view.sealed);
+      });
+}
