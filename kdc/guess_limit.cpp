@@ -14,8 +14,10 @@ void refill(GuessState& state, const GuessRules& rules, Time now) {
     // A clock that leapt ahead by ages must not overflow the sum.
     const Millis passed = std::min(now - state.updated, full(rules));
     state.credit = std::min(full(rules), state.credit + passed);
+    state.updated = now;
   }
-  state.updated = now;
+  // A clock that was set back.
+  state.updated = std::min(state.updated, now + rules.longest_wait);
   state.wait_until = std::min(state.wait_until, now + rules.longest_wait);
   if (state.credit == full(rules) && state.wait_until <= now)
     state.streak = 0;
@@ -46,13 +48,16 @@ GuessVerdict take_attempt(GuessState& state, const GuessRules& rules, Time now) 
 
 void note_failure(GuessState& state, const GuessRules& rules, Time now) {
   refill(state, rules, now);
-  if (state.credit >= rules.refill)
+  if (state.credit >= rules.refill && state.streak == 0)
     return;
   // Saturates far above the longest wait, far below overflow.
   state.streak = std::min(state.streak + 1, 16U);
   const Millis wait =
       std::min<Millis>(rules.longest_wait, rules.refill * (1LL << (state.streak - 1)));
   state.wait_until = std::max(state.wait_until, now + wait);
+  // Waiting earns the one attempt that was waited for; the bucket fills from there on.
+  state.credit = rules.refill;
+  state.updated = state.wait_until;
 }
 
 void return_attempt(GuessState& state, const GuessRules& rules, Time now) {

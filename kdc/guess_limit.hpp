@@ -18,7 +18,7 @@ inline constexpr GuessRules kSourceRules{60, Millis(2'000), Millis(60'000)};
 
 struct GuessState {
   Millis credit{};           // refill units that are left, each an attempt
-  Time updated{};            // when credit was right
+  Time updated{};            // when credit was right; ahead of now during a wait
   std::uint32_t streak = 0;  // failures since the bucket ran dry
   Time wait_until{};
   friend bool operator==(const GuessState&, const GuessState&) = default;
@@ -39,7 +39,8 @@ struct GuessVerdict {
 // A refused attempt changes nothing but the time. A wall clock that is set back earns nothing and
 // locks nobody out for longer than the longest wait.
 GuessVerdict take_attempt(GuessState& state, const GuessRules& rules, Time now);
-// The attempt failed: once the bucket is dry, each failure doubles the wait.
+// The attempt failed: once the bucket is dry, each failure doubles the wait, until the bucket has
+// filled again after it.
 void note_failure(GuessState& state, const GuessRules& rules, Time now);
 // Gives one attempt back: it was right, or was never made.
 void return_attempt(GuessState& state, const GuessRules& rules, Time now);
