@@ -16,9 +16,10 @@ void refill(GuessState& state, const GuessRules& rules, Time now) {
     state.credit = std::min(full(rules), state.credit + passed);
     state.updated = now;
   }
-  // A clock that was set back.
-  state.updated = std::min(state.updated, now + rules.longest_wait);
-  state.wait_until = std::min(state.wait_until, now + rules.longest_wait);
+  // A clock that was set back: nobody waits who has not failed, and nobody longer than the longest.
+  const Time latest = state.streak == 0 ? now : now + rules.longest_wait;
+  state.updated = std::min(state.updated, latest);
+  state.wait_until = std::min(state.wait_until, latest);
   if (state.credit == full(rules) && state.wait_until <= now)
     state.streak = 0;
 }

@@ -175,6 +175,11 @@ Result<Id> Principals::add_user(const Actor& actor, const NewPrincipal& user,
               TROTH_TRY(const Id made, insert_principal(tx, user, now));
               TROTH_TRY(const Principal principal, need_principal(tx, made));
               TROTH_TRY_VOID(add_password_key(tx, *masters, principal, key, now));
+              TROTH_TRY(const Policy policy, policy_of(tx, user.kind, user.policy));
+              if (policy.max_age != Millis(0)) {
+                TROTH_TRY_VOID(tx.run("UPDATE principal SET password_end = ?2 WHERE id = ?1",
+                                      made.value, to_number(now + policy.max_age)));
+              }
               return made.value;
             }));
   return Id(static_cast<std::uint32_t>(id));

@@ -69,6 +69,17 @@ TEST_CASE("waiting longer than told does not end the doubling before the bucket 
   CHECK(next_wait(state, kNameRules, now) == 48s);
 }
 
+TEST_CASE("a clock that is set back makes nobody wait who has not failed") {
+  GuessState state = fresh_guesses(kNameRules, kStart);
+  CHECK(take_attempt(state, kNameRules, kStart - 1h).allowed);
+  note_failure(state, kNameRules, kStart - 1h);
+  CHECK(take_attempt(state, kNameRules, kStart - 2h).allowed);
+  Time now = kStart;
+  for (int i = 0; i < 14; ++i)
+    next_wait(state, kNameRules, now);
+  CHECK(take_attempt(state, kNameRules, kStart - 24h).wait == 60s);
+}
+
 TEST_CASE("many at once take no more than the bucket holds, before any has failed") {
   GuessState state = fresh_guesses(kSourceRules, kStart);
   int allowed = 0;

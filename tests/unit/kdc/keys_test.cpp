@@ -32,6 +32,7 @@ TEST_CASE_FIXTURE(Fixture, "as many old passwords are kept as the policy forbids
   policy.max_age = std::chrono::days(90);
   REQUIRE_OK(db->policies().set(admin, policy));
   const Id alice = add_user("alice");
+  CHECK((*db->principals().find(alice))->password_end.has_value());  // the first one ages, too
   for (Kvno kvno = 1; kvno < 6; ++kvno) {
     REQUIRE_OK(db->keys().set_password(admin, alice, kvno, password_key("alice"),
                                        PasswordReason::NewPassword));
