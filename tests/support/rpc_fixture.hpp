@@ -38,6 +38,9 @@ class RpcCell {
 
   void add(common::rpc::Operation operation) { insist(operations_.add(std::move(operation))); }
 
+  // All that is added before or after needs a session, apart from what is open to all.
+  void demand_sessions() { operations_.demand_sessions(); }
+
   void start(std::uint16_t port = 0) {
     common::rpc::ServerOptions options;
     options.port = port;
