@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
           .about = "the file server of a cell: volumes, files and promises",
           .listen = {"127.0.0.1", 7482},
           .health_listen = {"127.0.0.1", 7492},
+          .demands_tickets = true,
           .make = fileserver::make_service,
       });
 }

@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
           .about = "the lock server of a cell: leases and fencing tokens",
           .listen = {"127.0.0.1", 7481},
           .health_listen = {"127.0.0.1", 7491},
+          .demands_tickets = true,
           .make = lockserver::make_service,
       });
 }

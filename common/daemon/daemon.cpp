@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "common/auth/service_keys.hpp"
 #include "common/crypto/certificates.hpp"
 #include "common/daemon/data_directory.hpp"
 #include "common/daemon/descriptor_limit.hpp"
@@ -43,6 +44,21 @@ Result<std::shared_ptr<tls::ReloadableContext>> make_tls(const ServerSettings& s
   };
   TROTH_TRY(auto context, tls::ReloadableContext::make(maker));
   return std::shared_ptr<tls::ReloadableContext>(std::move(context));
+}
+
+// What this server is called in tickets.
+std::string service_name(const ServerSettings& settings) {
+  return settings.role + "/" + settings.name;
+}
+
+Result<std::string> cell_of(const ServerSettings& settings) {
+  TROTH_TRY(const auto identity, read_server_certificate(settings.certificate));
+  if (identity.cell_id.empty()) {
+    return fail(ErrorCode::InvalidArgument,
+                "{} names no cell; make a new one with `troth cell cert renew`",
+                settings.certificate);
+  }
+  return identity.cell_id;
 }
 
 std::string_view sentence_of(CertificateUrgency urgency) {
@@ -166,6 +182,7 @@ class ServerApplication final : public Application {
   }
 
   Status start_rpc(const Daemon& daemon);
+  Status add_auth(rpc::OperationTable& table);
   Status start_health();
   Status start_probe();
 
@@ -175,14 +192,25 @@ class ServerApplication final : public Application {
   ServerFoundation server_foundation_;
   CertificateWatch certificate_;
   std::unique_ptr<Service> service_;
+  std::shared_ptr<auth::ServiceKeys> keys_;  // none: callers are not recognised by tickets
   std::unique_ptr<rpc::Server> rpc_;
   std::shared_ptr<tls::ReloadableContext> health_tls_;  // none: plain, on loopback
   std::unique_ptr<rpc::HealthListener> health_;
   std::unique_ptr<SelfProbe> probe_;
 };
 
+Status ServerApplication::add_auth(rpc::OperationTable& table) {
+  TROTH_TRY(std::string cell, cell_of(settings_));
+  TROTH_TRY(keys_, auth::ServiceKeys::load(settings_.keytab, std::move(cell),
+                                           service_name(settings_), foundation_.clock));
+  table.demand_sessions();
+  return table.add(auth::ServiceKeys::operation(settings_.role, keys_));
+}
+
 Status ServerApplication::start_rpc(const Daemon& daemon) {
   rpc::OperationTable table;
+  if (daemon.demands_tickets)
+    TROTH_TRY_VOID(add_auth(table));
   TROTH_TRY_VOID(service_->add_operations(table));
   rpc::ServerOptions options;
   options.address = settings_.listen.host;
@@ -270,6 +298,8 @@ std::string ServerApplication::status() const {
 
 Status ServerApplication::reload() {
   TROTH_TRY_VOID(rpc_->reload_tls());
+  if (keys_)
+    TROTH_TRY_VOID(keys_->reload());
   if (health_tls_)
     TROTH_TRY_VOID(health_tls_->reload());
   TROTH_TRY_VOID(probe_->reload());
@@ -291,6 +321,10 @@ Result<std::string> check(const Daemon& daemon, const ServerSettings& settings,
   TROTH_TRY_VOID(settings.check(foundation.schema));
   const WallTime now = foundation.clock.wall_now();
   TROTH_TRY(const auto validity, check_server_certificate(files_of(settings), settings.role, now));
+  if (daemon.demands_tickets) {
+    TROTH_TRY(const std::string cell, cell_of(settings));
+    TROTH_TRY_VOID(auth::ServiceKeys::check(settings.keytab, cell, service_name(settings)));
+  }
   // The same once more, as the listener will read it.
   TROTH_TRY([[maybe_unused]] const auto context,
             make_tls(settings, foundation.clock, tls::ClientCertificates::Optional));
@@ -324,6 +358,8 @@ int run_daemon(int argc, char** argv, const Daemon& daemon) {
   program.about = daemon.about;
   program.settings = [&](config::Schema& schema) {
     settings.declare(schema, daemon.role);
+    if (daemon.demands_tickets)
+      settings.declare_auth(schema);
     if (daemon.settings)
       daemon.settings(schema);
   };

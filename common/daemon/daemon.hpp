@@ -46,6 +46,8 @@ struct Daemon {
   std::string_view about;  // one sentence for --help
   config::Endpoint listen;
   config::Endpoint health_listen;
+  // It has a keytab, offers `auth`, and every operation but that and status needs a session.
+  bool demands_tickets = false;
   // Settings beyond those of every server; may be empty.
   std::function<void(config::Schema&)> settings = {};
   // Builds the service; the data directory is locked and nothing listens yet. A failure must leave

@@ -98,6 +98,8 @@ Result<ServerIdentity> read_server_certificate(const std::string& path) {
   TROTH_TRY(const auto certificate, read_certificate(path, "certificate"));
   TROTH_TRY(const auto info, certificate.inspect());
   ServerIdentity identity;
+  if (info.identity)
+    identity.cell_id = info.identity->cell_id;
   if (!info.addresses.empty())
     identity.any_name = info.addresses.front();
   if (!info.dns_names.empty())

@@ -22,9 +22,10 @@ struct CertificateFiles {
 Result<CertificateValidity> check_server_certificate(const CertificateFiles& files,
                                                      std::string_view role, WallTime now);
 
-// A DNS name or address that the certificate in this file is good for; empty if it names none.
+// What the certificate in this file says; a part that it does not name is empty.
 struct ServerIdentity {
-  std::string any_name;
+  std::string any_name;  // a DNS name or address that it is good for
+  std::string cell_id;
 };
 Result<ServerIdentity> read_server_certificate(const std::string& path);
 

@@ -44,6 +44,14 @@ void ServerSettings::declare(config::Schema& schema, std::string_view role_of_pr
       .integer("threads", &threads, {1, 4096}, "Worker threads, started as they are needed.");
 }
 
+void ServerSettings::declare_auth(config::Schema& schema) {
+  schema.section("auth", "How it recognises who is calling.")
+      .path("keytab", &keytab,
+            "The keys that tickets for it are sealed with; its owner's alone. Read again on SIGHUP "
+            "and when a newer key is named.",
+            config::Presence::Required);
+}
+
 Status ServerSettings::check(const config::Schema& schema) const {
   TROTH_TRY_VOID(check_address(schema, "listen", listen));
   TROTH_TRY_VOID(check_address(schema, "health_listen", health_listen));

@@ -21,6 +21,8 @@ struct ServerSettings {
   std::string key;
   std::string ca;
 
+  std::string keytab;  // of servers that recognise callers by tickets
+
   // The protocol's own defaults; common/rpc/PROTOCOL.md says why.
   std::uint32_t connections = 8192;
   std::uint32_t connections_per_address = 64;
@@ -29,6 +31,8 @@ struct ServerSettings {
   // Declares [server], [tls] and [limits]; `listen` and `health_listen` hold the role's defaults.
   // A file written for another role is refused.
   void declare(config::Schema& schema, std::string_view role_of_program);
+  // [auth], for servers that recognise callers by tickets. The KDC does not: it makes them.
+  void declare_auth(config::Schema& schema);
 
   // What one can only say with all values at hand: addresses must be numbers, and differ.
   [[nodiscard]] Status check(const config::Schema& schema) const;
