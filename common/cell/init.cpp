@@ -9,15 +9,20 @@
 #include <filesystem>
 
 #include "common/bytes.hpp"
+#include "common/cell/first_contents.hpp"
+#include "common/cell/first_secrets.hpp"
 #include "common/config/document.hpp"
 #include "common/config/values.hpp"
 #include "common/crypto/random.hpp"
 #include "common/io/posix_file_io.hpp"
+#include "common/ticket/principal.hpp"
 
 namespace common::cell {
 namespace {
 
 using crypto::Secret;
+
+constexpr std::string_view kKdcRole = "kdc";
 
 bool is_address(const std::string& text) {
   std::array<std::byte, 16> parsed{};
@@ -31,6 +36,8 @@ bool is_any_address(const std::string& address) {
 
 Status check_options(const InitOptions& options) {
   TROTH_TRY_VOID(check_name("the cell's name", options.name));
+  if (const Status checked = ticket::check_user_name(options.administrator); !checked)
+    return tl::unexpected(checked.error().in("the administrator's name"));
   if (!is_address(options.listen)) {
     return fail(ErrorCode::InvalidArgument,
                 "\"{}\" is not an address to listen on; give an IPv4 or IPv6 address of this "
@@ -106,9 +113,11 @@ std::string server_configuration(const ServerEntry& server, const InitOptions& o
       "# Relative paths are relative to this file. troth-{1} --help lists all settings.\n"
       "[server]\n"
       "name = {2}\nrole = {3}\nlisten = {4}\nhealth_listen = {5}\ndata_dir = \"data\"\n\n"
-      "[tls]\ncertificate = \"server.crt\"\nkey = \"server.key\"\nca = \"ca.crt\"\n",
+      "[tls]\ncertificate = \"server.crt\"\nkey = \"server.key\"\nca = \"ca.crt\"\n\n{6}",
       server.name, server.role, toml_quoted(server.name), toml_quoted(server.role),
-      toml_quoted(listen), toml_quoted(server.health));
+      toml_quoted(listen), toml_quoted(server.health),
+      server.role == kKdcRole ? "[kdc]\ncell_description = \"cell.toml\"\n"
+                              : "[auth]\nkeytab = \"keytab\"\n");
 }
 
 Secret content(std::string_view text) {
@@ -117,7 +126,7 @@ Secret content(std::string_view text) {
 
 Status add_server(const crypto::CertificateAndKey& authority, const ServerEntry& server,
                   const InitOptions& options, std::uint16_t port, WallTime now,
-                  PlannedCell& planned) {
+                  PlannedCell& planned, FirstContents& first) {
   TROTH_TRY(const auto issued,
             crypto::issue_certificate(authority,
                                       request_for(server, options, planned.description.id), now));
@@ -133,6 +142,14 @@ Status add_server(const crypto::CertificateAndKey& authority, const ServerEntry&
   tree.files.push_back({.path = role + "/ca.crt", .content = content(authority_pem)});
   tree.files.push_back({.path = role + "/server.crt", .content = content(certificate)});
   tree.files.push_back({.path = role + "/server.key", .content = std::move(key)});
+  if (role == kKdcRole) {
+    tree.files.push_back({.path = fmt::format("{}/{}", role, kDescriptionFile),
+                          .content = content(to_toml(planned.description))});
+    return {};
+  }
+  TROTH_TRY(auto keys, new_service_keys(planned.description.id, role + "/" + server.name));
+  tree.files.push_back({.path = role + "/keytab", .content = std::move(keys.keytab)});
+  first.services.push_back(std::move(keys.service));
   return {};
 }
 
@@ -183,11 +200,17 @@ Result<PlannedCell> plan_cell(const InitOptions& options, WallTime now) {
   tree.files.push_back(
       {.path = "ca/ca.crt", .content = content(authority_pem), .audience = Audience::Everybody});
   tree.files.push_back({.path = "ca/ca.key", .content = std::move(authority_key)});
+  TROTH_TRY(FirstContents first,
+            new_first_contents(planned.description.id, options.administrator,
+                               options.administrator_password, planned.administrator_password));
   std::uint16_t port = options.port;
   for (const ServerEntry& server : std::vector<ServerEntry>(planned.description.servers)) {
-    TROTH_TRY_VOID(add_server(authority, server, options, port, now, planned));
+    TROTH_TRY_VOID(add_server(authority, server, options, port, now, planned, first));
     ++port;
   }
+  TROTH_TRY(Secret encoded, encode_first_contents(first));
+  tree.files.push_back({.path = fmt::format("{}/data/{}", kKdcRole, kFirstContentsFile),
+                        .content = std::move(encoded)});
   return planned;
 }
 
@@ -211,8 +234,10 @@ Result<InitReport> init_cell(const std::string& directory, const InitOptions& op
   }
   if (!parent)
     return explained(parent.error(), whole.string());
-  InitReport report{
-      .directory = whole.string(), .description = std::move(planned.description), .unfinished = {}};
+  InitReport report{.directory = whole.string(),
+                    .description = std::move(planned.description),
+                    .unfinished = {},
+                    .administrator_password = std::move(planned.administrator_password)};
   for (const std::string& left : unfinished_trees(**parent, name))
     report.unfinished.push_back(parent_path + "/" + left);
   const Status written = write_new_tree(**parent, name, planned.tree, [&](const std::string& path) {

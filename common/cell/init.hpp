@@ -6,7 +6,11 @@
 //   DIR/ca/ca.crt  ca.key               the authority; the key is needed only to issue and renew
 //   DIR/<role>/troth-<role>.toml        configuration of the server
 //   DIR/<role>/ca.crt server.crt server.key
+//   DIR/<role>/keytab                   its keys (of the KDC: none; it has a database)
 //   DIR/<role>/data/                    its data, empty
+//   DIR/kdc/cell.toml                   a copy, for machines that join
+//   DIR/kdc/data/first-contents         the keys above and the first administrator, for the KDC's
+//                                       first start, which destroys it
 //
 // A role's directory is complete in itself, so it can be moved to another machine.
 
@@ -34,13 +38,18 @@ struct InitOptions {
   std::vector<std::string> hosts;
   std::uint16_t port = kDefaultPort;
   std::chrono::seconds certificate_validity = crypto::kDefaultValidity;
+  std::string administrator = "admin";
+  // Borrowed for the call; null: a random one is made and handed back.
+  const crypto::Secret* administrator_password = nullptr;
 };
 
 // Computes everything that a cell consists of. No file is touched. InvalidArgument says what is
 // wrong with the options.
+// Costs one scrypt, for the administrator's password.
 struct PlannedCell {
   Description description;
   NewTree tree;
+  crypto::Secret administrator_password;  // the random one, as text; empty if one was given
 };
 Result<PlannedCell> plan_cell(const InitOptions& options, WallTime now);
 
@@ -48,6 +57,8 @@ struct InitReport {
   std::string directory;  // absolute
   Description description;
   std::vector<std::string> unfinished;  // absolute paths that an interrupted attempt left
+  // To be shown to a person once; it is nowhere else. Empty if one was given.
+  crypto::Secret administrator_password;
 };
 
 // Makes the cell at `directory`, which must not exist; its parent must. Either all of it is there
