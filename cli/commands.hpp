@@ -31,6 +31,14 @@ std::string help_of(const CLI::App& command);
 
 void add_cell_commands(CLI::App& app, Session& session);
 void add_cert_commands(CLI::App& cell, Session& session);
+void add_join_commands(CLI::App& cell, Session& session);
+void add_login_commands(CLI::App& app, Session& session);
+void add_whoami_commands(CLI::App& app, Session& session);
+void add_user_commands(CLI::App& app, Session& session);
+void add_group_commands(CLI::App& app, Session& session);
+void add_service_commands(CLI::App& app, Session& session);
+void add_policy_commands(CLI::App& app, Session& session);
+void add_audit_command(CLI::App& app, Session& session);
 void add_status_command(CLI::App& app, Session& session);
 void add_version_command(CLI::App& app, Session& session);
 void add_completion_command(CLI::App& app, Session& session);

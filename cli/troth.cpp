@@ -40,13 +40,20 @@ int parse_failure(const CLI::App& app, const CLI::ParseError& error) {
 
 int run(const std::vector<std::string>& words, const common::Clock& clock) {
   Session session{.clock = clock, .action = nullptr};
-  CLI::App app("Looks after a Troth cell: makes it, shows how it is, renews its certificates.",
+  CLI::App app("Logs in to a Troth cell, and looks after it: users, groups, servers, certificates.",
                "troth");
   app.require_subcommand(0, 1);
   app.set_help_flag("-h,--help", "Show this help.");
   app.footer(kFooter);
   bool version = false;
   app.add_flag("-V,--version", version, "Show the version.");
+  add_login_commands(app, session);
+  add_whoami_commands(app, session);
+  add_user_commands(app, session);
+  add_group_commands(app, session);
+  add_service_commands(app, session);
+  add_policy_commands(app, session);
+  add_audit_command(app, session);
   add_cell_commands(app, session);
   add_status_command(app, session);
   add_version_command(app, session);
