@@ -65,7 +65,8 @@ common::Error explain(const common::Error& error) {
       }
       break;
     case ErrorCode::Unavailable:
-      told.message += "; see: troth status";
+      if (told.message.starts_with("the KDC at"))
+        told.message += "; see: troth status";
       break;
     case ErrorCode::DeadlineExceeded:
       told.message = "the KDC did not answer in time (" + error.message + "); see: troth status";

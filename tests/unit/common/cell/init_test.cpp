@@ -6,9 +6,15 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <set>
 
 #include "common/cell/certificate_files.hpp"
+#include "common/cell/first_contents.hpp"
+#include "common/cell/first_secrets.hpp"
 #include "common/config/document.hpp"
+#include "common/crypto/hash.hpp"
+#include "common/ticket/keys.hpp"
+#include "common/ticket/keytab.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/test.hpp"
 
@@ -58,7 +64,9 @@ TEST_CASE("a new cell has everything its servers need") {
   REQUIRE_OK(authority);
   for (const ServerEntry& server : description->servers) {
     const std::string base = report->directory + "/" + server.role;
-    CHECK(entries_of(base + "/data") == 0);
+    const bool is_kdc = server.role == "kdc";
+    CHECK(entries_of(base + "/data") == (is_kdc ? 1 : 0));
+    CHECK(std::filesystem::exists(base + "/keytab") == !is_kdc);
     const auto certificate = read_certificate(base + "/server.crt");
     REQUIRE_OK(certificate);
     const auto key = read_key(base + "/server.key");
@@ -198,4 +206,71 @@ TEST_CASE("two cells of one name differ in id and authority") {
   const auto a = plan_cell({}, kNow).value();
   const auto b = plan_cell({}, kNow).value();
   CHECK(a.description.id != b.description.id);
+}
+
+TEST_CASE("the KDC's first contents and the keytabs hold the same keys") {
+  const TempDir dir;
+  const auto report = init_cell((dir / "cell").string(), {.administrator = "root.of-all"}, kNow);
+  REQUIRE_OK(report);
+  const std::string base = report->directory;
+  const std::string encoded = test_support::read_file(base + "/kdc/data/first-contents").value();
+  const auto contents = decode_first_contents(as_bytes(encoded));
+  REQUIRE_OK(contents);
+  CHECK(contents->cell == report->description.id);
+  CHECK(contents->administrator == "root.of-all");
+  REQUIRE(contents->services.size() == 2);
+  for (const FirstService& service : contents->services) {
+    const std::string role = service.name.substr(0, service.name.find('/'));
+    CHECK(service.name == role + "/" + role + "1");
+    const auto keytab = ticket::load_keytab(base + "/" + role + "/keytab");
+    REQUIRE_OK(keytab);
+    CHECK(keytab->cell() == contents->cell);
+    CHECK(keytab->principal() == service.name);
+    REQUIRE(keytab->entries().size() == 1);
+    CHECK(keytab->newest()->kvno == 1);
+    CHECK(crypto::constant_time_equal(keytab->newest()->key.bytes(), service.key.bytes()));
+  }
+  // The password that is shown is the one that was meant.
+  const auto key = crypto::scrypt(report->administrator_password, contents->salt,
+                                  contents->parameters, ticket::kKeyBytes);
+  REQUIRE_OK(key);
+  CHECK(crypto::constant_time_equal(key->bytes(), contents->administrator_key.bytes()));
+  const std::string prefix =
+      contents->cell + std::string(1, '\0') + "root.of-all" + std::string(1, '\0');
+  CHECK(as_text(contents->salt).substr(0, prefix.size()) == prefix);
+  CHECK(contents->salt.size() == prefix.size() + 16);
+  // And it is in no file.
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(base)) {
+    if (entry.is_regular_file())
+      CHECK(test_support::read_file(entry.path())
+                .value()
+                .find(as_text(report->administrator_password.bytes())) == std::string::npos);
+  }
+  CHECK(test_support::read_file(base + "/kdc/cell.toml").value() ==
+        test_support::read_file(base + "/cell.toml").value());
+}
+
+TEST_CASE("an administrator who brings his password is shown none") {
+  const auto password = crypto::Secret::copy_of(as_bytes("correct horse"));
+  const auto planned = plan_cell({.administrator_password = &password}, kNow);
+  REQUIRE_OK(planned);
+  CHECK(planned->administrator_password.empty());
+  for (const char* bad : {"", "two\nlines", "\xff"}) {
+    const auto wrong = crypto::Secret::copy_of(as_bytes(bad));
+    CHECK_FAILS(plan_cell({.administrator_password = &wrong}, kNow), ErrorCode::InvalidArgument);
+  }
+  CHECK(refusal({.administrator = "Admin"}).find("administrator") != std::string::npos);
+  CHECK(refusal({.administrator = "system"}).find("administrator") != std::string::npos);
+}
+
+TEST_CASE("random passwords are readable and never the same") {
+  std::set<std::string> seen;
+  for (int i = 0; i < 200; ++i) {
+    const auto password = new_readable_password();
+    REQUIRE_OK(password);
+    const std::string text(as_text(password->bytes()));
+    CHECK(text.size() == 19);
+    CHECK(text.find_first_not_of("0123456789abcdefghjkmnpqrstvwxyz-") == std::string::npos);
+    CHECK(seen.insert(text).second);
+  }
 }
