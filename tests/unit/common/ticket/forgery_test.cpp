@@ -198,6 +198,28 @@ TEST_CASE("AP binding: each end proves the session key to the other") {
   CHECK_FAILS(exchange.finish(reflected), ErrorCode::Unauthenticated);
 }
 
+TEST_CASE("AP: a service that proves its key and says something else is not believed") {
+  ServiceSide service;
+  const Channel channel = channel_of(1);
+  const Credential credential = service.credential();
+  const auto exchange = ApExchange::begin(credential, channel).value();
+  const Nonce nonce = decode_ap_request(exchange.request())->nonce;
+  const auto reply = [&](const Nonce& with, Time end, const Channel& over) {
+    Bytes bytes = encode_ap_reply({.nonce = with, .now = service.now(), .end = end}).value();
+    const auto key = derive(credential.session_key, Purpose::ApReply, kCell, kService).value();
+    const auto of_request = crypto::sha256(exchange.request()).value();
+    const auto proof =
+        crypto::hmac_sha256(key.bytes(), {over, of_request, before_proof(bytes)}).value();
+    std::ranges::copy(proof, bytes.end() - 32);
+    return exchange.finish(bytes);
+  };
+  const Time end = credential.validity.end;
+  CHECK_OK(reply(nonce, end, channel));
+  CHECK_FAILS(reply(Nonce{}, end, channel), ErrorCode::Unauthenticated);
+  CHECK_FAILS(reply(nonce, end + Milliseconds{1}, channel), ErrorCode::Unauthenticated);
+  CHECK_FAILS(reply(nonce, end, channel_of(2)), ErrorCode::Unauthenticated);
+}
+
 TEST_CASE("AS: a request is worth nothing on another connection or for another key") {
   const EveryMessage cell;
   const Bytes& request = cell.of("as-req").good;
