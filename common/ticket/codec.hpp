@@ -27,7 +27,6 @@ enum class Type : std::uint8_t {
   Ticket = 7,
   Proof = 8,
   Keytab = 9,
-  Credential = 10,
   TicketBody = 17,
   Grant = 18,
 };

@@ -44,6 +44,29 @@ TEST_CASE("F39: every truncation and every appended byte is refused, always alik
   }
 }
 
+TEST_CASE("F39: each decoder by itself refuses what is cut off or longer") {
+  const EveryMessage cell;
+  const std::pair<const char*, std::function<bool(ByteView)>> decoders[] = {
+      {"as-req", [](ByteView b) { return decode_as_request(b).has_value(); }},
+      {"as-rep", [](ByteView b) { return decode_as_reply(b).has_value(); }},
+      {"tgs-req", [](ByteView b) { return decode_tgs_request(b).has_value(); }},
+      {"tgs-rep", [](ByteView b) { return decode_tgs_reply(b).has_value(); }},
+      {"ap-req", [](ByteView b) { return decode_ap_request(b).has_value(); }},
+      {"ap-rep", [](ByteView b) { return decode_ap_reply(b).has_value(); }},
+      {"proof", [](ByteView b) { return decode_travelling_proof(b).has_value(); }},
+      {"ticket", [](ByteView b) { return decode_ticket(b).has_value(); }},
+  };
+  for (const auto& [name, decodes] : decoders) {
+    CAPTURE(name);
+    Bytes message = cell.of(name).good;
+    CHECK(decodes(message));
+    message.push_back(std::byte{0});
+    CHECK_FALSE(decodes(message));
+    for (std::size_t size = 0; size + 1 < message.size(); ++size)
+      CHECK_FALSE(decodes(ByteView(message).first(size)));
+  }
+}
+
 TEST_CASE("F39: every byte set to every extreme, runs of bytes, and bytes exchanged are refused") {
   const EveryMessage cell;
   std::mt19937 random(39);

