@@ -151,6 +151,16 @@ Result<std::uint64_t> Core::change(const Actor& actor, const Change& change, con
   return done->value;
 }
 
+Result<bool> Core::was_done(const Actor& actor) {
+  if (!actor.operation)
+    return false;
+  const Bytes key = key_of(*actor.operation, actor.id);
+  return read([&](ReadTx& tx) -> Result<bool> {
+    TROTH_TRY(auto row, tx.query("SELECT 1 FROM operation WHERE id = ?1", ByteView(key)));
+    return row.step();
+  });
+}
+
 void Core::record_refusal(const Actor& actor, const Change& change, const common::Error& error) {
   const Status recorded =
       db_->commit([&](WriteTx& tx) {

@@ -58,6 +58,9 @@ class Core {
   // before they come to change().
   [[nodiscard]] common::Result<std::optional<std::uint64_t>> known_result(const Actor& actor,
                                                                           const Change& change);
+  // Whether the actor's operation was carried out already, whatever it was: for repetitions of one
+  // that removed what it names.
+  [[nodiscard]] common::Result<bool> was_done(const Actor& actor);
 
   // Reads of one consistent view.
   template <typename F>
