@@ -4,6 +4,7 @@
 #include "kdc/service.hpp"
 
 int main(int argc, char** argv) {
+  kdc::Settings settings;
   return common::daemon::run_daemon(
       argc, argv,
       {
@@ -12,6 +13,10 @@ int main(int argc, char** argv) {
           .about = "the key distribution centre of a cell: who people are",
           .listen = {"127.0.0.1", 7480},
           .health_listen = {"127.0.0.1", 7490},
-          .make = kdc::make_service,
+          .settings = [&](common::config::Schema& schema) { settings.declare(schema); },
+          .make =
+              [&](const common::daemon::ServerFoundation& foundation) {
+                return kdc::make_service(settings, foundation);
+              },
       });
 }
