@@ -181,6 +181,7 @@ Status Attempts::succeeded(const std::string& name, const std::string& source) {
   Place place{};
   bool clear = false;
   bool remember = false;
+  std::optional<Key> evicted;
   const Time now = core_.now();
   {
     auto tables = tables_.lock();
@@ -199,7 +200,8 @@ Status Attempts::succeeded(const std::string& name, const std::string& source) {
         tables->known.erase(known->second);
         tables->known_of.erase(known);
       } else if (tables->known.size() >= kMostKnownSources) {
-        tables->known_of.erase(tables->known.back().key);
+        evicted = tables->known.back().key;
+        tables->known_of.erase(*evicted);
         tables->known.pop_back();
       }
       tables->known.push_front({place.pair, now});
@@ -213,6 +215,9 @@ Status Attempts::succeeded(const std::string& name, const std::string& source) {
         TROTH_TRY_VOID(tx.run("DELETE FROM attempt WHERE key = ?1", ByteView(place.name)));
         if (!remember)
           return {};
+        if (evicted) {
+          TROTH_TRY_VOID(tx.run("DELETE FROM known_source WHERE key = ?1", ByteView(*evicted)));
+        }
         TROTH_TRY_VOID(tx.run("INSERT OR REPLACE INTO known_source VALUES (?1, ?2)",
                               ByteView(place.pair), to_number(now)));
         return tx.run("DELETE FROM known_source WHERE succeeded <= ?1", to_number(now - kKnownFor));

@@ -48,7 +48,9 @@ Bytes key_of(const common::OperationId& id, Id actor) {
 
 Result<Bytes> request_of(const Actor& actor, const Change& change) {
   common::wire::BinaryWriter writer;
-  writer.u32(actor.id.value).text(change.event).text(change.subject).text(change.details);
+  writer.u32(actor.id.value).text(change.event).text(change.details).u32(change.object.value);
+  // The name of an object may be gone when the request is repeated.
+  writer.text(change.object == kNobody ? std::string_view(change.subject) : std::string_view());
   TROTH_TRY(const auto digest, common::crypto::sha256(writer.view()));
   return Bytes(digest.begin(), digest.end());
 }
@@ -88,11 +90,23 @@ Core::Core(std::unique_ptr<common::db::Database> db, MasterKeys keys, DatabaseSe
 }
 
 std::shared_ptr<const MasterKeys> Core::master_keys() {
-  return *keys_.lock();
+  return masters_.lock()->present;
 }
 
 void Core::set_master_keys(MasterKeys keys) {
-  *keys_.lock() = std::make_shared<const MasterKeys>(std::move(keys));
+  auto masters = masters_.lock();
+  masters->before = std::move(masters->present);
+  masters->present = std::make_shared<const MasterKeys>(std::move(keys));
+}
+
+Result<Secret> Core::open_key(std::uint32_t master, const KeyPlace& place, ByteView sealed) {
+  std::shared_ptr<const MasterKeys> keys;
+  {
+    auto masters = masters_.lock();
+    const bool gone = !masters->present->has(master) && masters->before;
+    keys = gone ? masters->before : masters->present;
+  }
+  return keys->open(master, place, sealed);
 }
 
 Result<std::uint64_t> Core::run(WriteTx& tx, const Actor& actor, const Change& change,

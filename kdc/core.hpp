@@ -27,7 +27,7 @@ struct Change {
   std::string subject;     // name of what is changed
   std::string details;     // with what arguments; never a secret
   Right right = Right::Administrator;
-  Id object = kNobody;
+  Id object = kNobody;  // if there is one, it is what is changed, whatever it is called by now
 };
 
 // Sub-keys of the database's own secret, one for each use.
@@ -74,8 +74,14 @@ class Core {
   [[nodiscard]] const std::string& cell() const { return cell_; }
   [[nodiscard]] const DatabaseSecrets& secrets() const { return secrets_; }
 
+  // Within a change, ask inside its work: only then it has what `cell` names.
   [[nodiscard]] std::shared_ptr<const MasterKeys> master_keys();
   void set_master_keys(MasterKeys keys);
+  // Opens a sealed key of any view of the database that is still being read: the master keys before
+  // the last change of them are remembered for it.
+  [[nodiscard]] common::Result<common::crypto::Secret> open_key(std::uint32_t master,
+                                                                const KeyPlace& place,
+                                                                common::ByteView sealed);
 
  private:
   [[nodiscard]] common::Result<std::uint64_t> run(common::db::WriteTx& tx, const Actor& actor,
@@ -86,7 +92,11 @@ class Core {
   const std::string cell_;
   const DatabaseSecrets secrets_;
   const common::Clock& clock_;
-  common::Locked<std::shared_ptr<const MasterKeys>> keys_;
+  struct Masters {
+    std::shared_ptr<const MasterKeys> present;
+    std::shared_ptr<const MasterKeys> before;
+  };
+  common::Locked<Masters> masters_;
 };
 
 // The next free id from 10,000, or `chosen` if that is allowed and free; never one that was given

@@ -45,7 +45,6 @@ Status activate_in(WriteTx& tx, const Principal& service, Kvno kvno, Overlap ove
 }  // namespace
 
 Result<Kvno> Keys::rotate(const Actor& actor, Id service) {
-  const auto masters = core_.master_keys();
   TROTH_TRY(const Principal named,
             core_.read([&](ReadTx& tx) { return need_service(tx, service); }));
   const Change change{.event = "service.rotate",
@@ -57,7 +56,8 @@ Result<Kvno> Keys::rotate(const Actor& actor, Id service) {
     TROTH_TRY(const auto pending, pending_key(tx, service));
     if (pending)
       return *pending;
-    TROTH_TRY(const Kvno kvno, add_random_key(tx, *masters, principal, KeyState::Pending, now));
+    TROTH_TRY(const Kvno kvno,
+              add_random_key(tx, *core_.master_keys(), principal, KeyState::Pending, now));
     return kvno;
   };
   TROTH_TRY(const std::uint64_t kvno, core_.change(actor, change, work));
@@ -88,7 +88,6 @@ Status Keys::activate(const Actor& actor, Id service, Kvno kvno, Overlap overlap
 }
 
 Result<bool> Keys::rotate_own_keys() {
-  const auto masters = core_.master_keys();
   for (const std::string_view name : {kTgsService, kAdminService}) {
     const auto due = [&](ReadTx& tx) -> Result<std::optional<Principal>> {
       std::optional<Principal> service;
@@ -109,7 +108,8 @@ Result<bool> Keys::rotate_own_keys() {
       TROTH_TRY(const auto still, due(tx));
       if (!still)
         return std::uint64_t{0};
-      TROTH_TRY(const Kvno kvno, add_random_key(tx, *masters, *still, KeyState::Pending, now));
+      TROTH_TRY(const Kvno kvno,
+                add_random_key(tx, *core_.master_keys(), *still, KeyState::Pending, now));
       TROTH_TRY_VOID(activate_in(tx, *still, kvno, Overlap::LongestTicket, now));
       return kvno;
     };

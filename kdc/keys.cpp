@@ -29,7 +29,7 @@ constexpr std::size_t kMostSalt = 256;  // cell, name and 16 random bytes
 constexpr std::string_view kColumns =
     "SELECT kvno, purpose, state, not_after, created, salt, log2_n, r, p, master, sealed FROM key ";
 
-Result<StoredKey> from_row(const Statement& row, const MasterKeys& masters, Id principal) {
+Result<StoredKey> from_row(const Statement& row, Core& core, Id principal) {
   StoredKey key{.kvno = static_cast<Kvno>(row.column_uint64(0)),
                 .purpose = static_cast<KeyPurpose>(row.column_uint64(1)),
                 .state = static_cast<KeyState>(row.column_uint64(2)),
@@ -46,24 +46,23 @@ Result<StoredKey> from_row(const Statement& row, const MasterKeys& masters, Id p
                                                      static_cast<unsigned>(row.column_uint64(7)),
                                                      static_cast<unsigned>(row.column_uint64(8))));
   }
-  TROTH_TRY(key.key, masters.open(static_cast<std::uint32_t>(row.column_uint64(9)),
-                                  {principal, key.kvno, key.purpose}, row.column_blob(10)));
+  TROTH_TRY(key.key, core.open_key(static_cast<std::uint32_t>(row.column_uint64(9)),
+                                   {principal, key.kvno, key.purpose}, row.column_blob(10)));
   return key;
 }
 
-Result<std::optional<StoredKey>> find_key(ReadTx& tx, const MasterKeys& masters, Id principal,
-                                          Kvno kvno) {
+Result<std::optional<StoredKey>> find_key(ReadTx& tx, Core& core, Id principal, Kvno kvno) {
   static const std::string sql = std::string(kColumns) + "WHERE principal = ?1 AND kvno = ?2";
   std::optional<StoredKey> key;
   TROTH_TRY(auto row, tx.query(sql, principal.value, kvno));
   TROTH_TRY(const bool exists, row.step());
   if (exists) {
-    TROTH_TRY(key, from_row(row, masters, principal));
+    TROTH_TRY(key, from_row(row, core, principal));
   }
   return key;
 }
 
-Result<std::vector<StoredKey>> all_keys(ReadTx& tx, const MasterKeys& masters, Id principal) {
+Result<std::vector<StoredKey>> all_keys(ReadTx& tx, Core& core, Id principal) {
   static const std::string sql = std::string(kColumns) + "WHERE principal = ?1 ORDER BY kvno DESC";
   std::vector<StoredKey> keys;
   TROTH_TRY(auto rows, tx.query(sql, principal.value));
@@ -71,7 +70,7 @@ Result<std::vector<StoredKey>> all_keys(ReadTx& tx, const MasterKeys& masters, I
     TROTH_TRY(const bool more, rows.step());
     if (!more)
       return keys;
-    TROTH_TRY(StoredKey key, from_row(rows, masters, principal));
+    TROTH_TRY(StoredKey key, from_row(rows, core, principal));
     keys.push_back(std::move(key));
   }
 }
@@ -200,7 +199,6 @@ Result<Kvno> add_random_key(WriteTx& tx, const MasterKeys& masters, const Princi
 }
 
 Result<StoredKey> Keys::key(Id principal, Kvno kvno) {
-  const auto masters = core_.master_keys();
   const Time now = core_.now();
   return core_.read([&](ReadTx& tx) -> Result<StoredKey> {
     Kvno wanted = kvno;
@@ -208,7 +206,7 @@ Result<StoredKey> Keys::key(Id principal, Kvno kvno) {
       TROTH_TRY(const Principal found, need_principal(tx, principal));
       wanted = found.kvno;
     }
-    TROTH_TRY(auto key, find_key(tx, *masters, principal, wanted));
+    TROTH_TRY(auto key, find_key(tx, core_, principal, wanted));
     if (!key || !is_usable(*key, now))
       return fail(ErrorCode::NotFound, "there is no key {} of principal {}", kvno, principal.value);
     return *std::move(key);
@@ -216,24 +214,22 @@ Result<StoredKey> Keys::key(Id principal, Kvno kvno) {
 }
 
 Result<std::vector<StoredKey>> Keys::all_of_service(Id principal) {
-  const auto masters = core_.master_keys();
   return core_.read([&](ReadTx& tx) -> Result<std::vector<StoredKey>> {
     TROTH_TRY_VOID(need_service(tx, principal));
-    return all_keys(tx, *masters, principal);
+    return all_keys(tx, core_, principal);
   });
 }
 
 // Both ways of this function do the same: look up the name, look up a donor, open one sealed key,
 // derive one decoy.
 Result<Credentials> Keys::credentials(const std::string& name, Kvno kvno) {
-  const auto masters = core_.master_keys();
   const Time now = core_.now();
   return core_.read([&](ReadTx& tx) -> Result<Credentials> {
     TROTH_TRY(auto principal, find_principal(tx, name));
     TROTH_TRY(Decoy decoy, make_decoy(tx, core_.secrets().decoy, core_.cell(), name));
     const Id opened = principal ? principal->id : decoy.donor;
     const Kvno wanted = !principal ? decoy.donor_kvno : kvno == 0 ? principal->kvno : kvno;
-    TROTH_TRY(auto key, find_key(tx, *masters, opened, wanted));
+    TROTH_TRY(auto key, find_key(tx, core_, opened, wanted));
     if (principal && key && is_usable(*key, now))
       return Credentials{true, *std::move(principal), *std::move(key)};
     Credentials nobody;
@@ -259,13 +255,12 @@ Result<Keys::Preauth> Keys::preauth(const std::string& name) {
 }
 
 Result<std::vector<StoredKey>> Keys::password_history(Id user) {
-  const auto masters = core_.master_keys();
   return core_.read([&](ReadTx& tx) -> Result<std::vector<StoredKey>> {
     TROTH_TRY(const Principal principal, need_principal(tx, user));
     if (principal.kind != Kind::User)
       return fail(ErrorCode::InvalidArgument, "{} has no password", principal.name);
     TROTH_TRY(const Policy policy, policy_of(tx, principal.kind, principal.policy));
-    TROTH_TRY(auto keys, all_keys(tx, *masters, user));
+    TROTH_TRY(auto keys, all_keys(tx, core_, user));
     if (keys.size() > policy.history)
       keys.erase(keys.begin() + policy.history, keys.end());
     return keys;
@@ -274,7 +269,6 @@ Result<std::vector<StoredKey>> Keys::password_history(Id user) {
 
 Result<Kvno> Keys::set_password(const Actor& actor, Id user, Kvno expected, const PasswordKey& key,
                                 PasswordReason reason) {
-  const auto masters = core_.master_keys();
   TROTH_TRY(const auto found, core_.read([&](ReadTx& tx) { return find_principal(tx, user); }));
   const bool fresh = reason == PasswordReason::NewPassword;
   const Change change{.event = fresh ? "user.passwd" : "user.rekey",
@@ -288,7 +282,7 @@ Result<Kvno> Keys::set_password(const Actor& actor, Id user, Kvno expected, cons
       return fail(ErrorCode::InvalidArgument, "{} has no password", principal.name);
     if (principal.kvno != expected)
       return fail(ErrorCode::Conflict, "the password of {} was changed meanwhile", principal.name);
-    TROTH_TRY(const Kvno kvno, add_password_key(tx, *masters, principal, key, now));
+    TROTH_TRY(const Kvno kvno, add_password_key(tx, *core_.master_keys(), principal, key, now));
     if (fresh) {
       TROTH_TRY(const Policy policy, policy_of(tx, principal.kind, principal.policy));
       const std::int64_t end = policy.max_age == Millis(0) ? 0 : to_number(now + policy.max_age);

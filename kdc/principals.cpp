@@ -165,7 +165,6 @@ Result<Id> Principals::add_user(const Actor& actor, const NewPrincipal& user,
   if (user.kind != Kind::User)
     return fail(ErrorCode::InvalidArgument, "only users have passwords");
   TROTH_TRY_VOID(common::ticket::check_name(user.kind, user.name));
-  const auto masters = core_.master_keys();
   const Change change{.event = "user.add",
                       .subject = user.name,
                       .details = fmt::format("id={} policy={}", user.id ? user.id->value : 0,
@@ -174,7 +173,7 @@ Result<Id> Principals::add_user(const Actor& actor, const NewPrincipal& user,
             core_.change(actor, change, [&](WriteTx& tx, Time now) -> Result<std::uint64_t> {
               TROTH_TRY(const Id made, insert_principal(tx, user, now));
               TROTH_TRY(const Principal principal, need_principal(tx, made));
-              TROTH_TRY_VOID(add_password_key(tx, *masters, principal, key, now));
+              TROTH_TRY_VOID(add_password_key(tx, *core_.master_keys(), principal, key, now));
               TROTH_TRY(const Policy policy, policy_of(tx, user.kind, user.policy));
               if (policy.max_age != Millis(0)) {
                 TROTH_TRY_VOID(tx.run("UPDATE principal SET password_end = ?2 WHERE id = ?1",
@@ -191,18 +190,18 @@ Result<Id> Principals::add_service(const Actor& actor, const NewPrincipal& servi
   TROTH_TRY_VOID(common::ticket::check_name(service.kind, service.name));
   if (is_own_service(service.name))
     return fail(ErrorCode::InvalidArgument, "kdc/ is for the KDC's own services");
-  const auto masters = core_.master_keys();
   const Change change{.event = "service.add",
                       .subject = service.name,
                       .details = fmt::format("id={} policy={}", service.id ? service.id->value : 0,
                                              service.policy.empty() ? "default" : service.policy)};
-  TROTH_TRY(const std::uint64_t id,
-            core_.change(actor, change, [&](WriteTx& tx, Time now) -> Result<std::uint64_t> {
-              TROTH_TRY(const Id made, insert_principal(tx, service, now));
-              TROTH_TRY(const Principal principal, need_principal(tx, made));
-              TROTH_TRY_VOID(add_random_key(tx, *masters, principal, KeyState::Active, now));
-              return made.value;
-            }));
+  TROTH_TRY(
+      const std::uint64_t id,
+      core_.change(actor, change, [&](WriteTx& tx, Time now) -> Result<std::uint64_t> {
+        TROTH_TRY(const Id made, insert_principal(tx, service, now));
+        TROTH_TRY(const Principal principal, need_principal(tx, made));
+        TROTH_TRY_VOID(add_random_key(tx, *core_.master_keys(), principal, KeyState::Active, now));
+        return made.value;
+      }));
   return Id(static_cast<std::uint32_t>(id));
 }
 

@@ -1,6 +1,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "kdc/dump.hpp"
 #include "tests/unit/kdc/kdc_fixture.hpp"
 
@@ -119,4 +121,36 @@ TEST_CASE_FIXTURE(Fixture, "the master key is replaced while everything goes on"
   CHECK(db->audit().verify()->ok);
   CHECK_FAILS(db->master_rollover().begin(actor("u7")), ErrorCode::PermissionDenied);
   CHECK_OK(db->master_rollover().run(admin));
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "nobody who reads or changes keys notices that the master key is replaced") {
+  for (int i = 0; i < 20; ++i)
+    add_user("u" + std::to_string(i));
+  const Id alice = add_user("alice");
+  std::atomic<bool> stop{false};
+  std::atomic<int> failures{0};
+  std::atomic<int> reads{0};
+  std::thread reader([&] {
+    while (!stop) {
+      if (!db->keys().key(alice))
+        ++failures;
+      ++reads;
+    }
+  });
+  std::thread writer([&] {
+    for (Kvno kvno = 1; !stop; ++kvno) {
+      if (!db->keys().set_password(admin, alice, kvno, password_key("alice"),
+                                   kdc::PasswordReason::NewPassword))
+        ++failures;
+    }
+  });
+  for (int round = 0; round < 20; ++round)
+    CHECK_OK(db->master_rollover().run(admin));
+  stop = true;
+  reader.join();
+  writer.join();
+  CHECK(failures == 0);
+  CHECK(reads > 0);
+  CHECK(db->audit().verify()->ok);
 }

@@ -122,6 +122,20 @@ TEST_CASE_FIXTURE(Fixture, "a repeated operation is answered as the first time, 
   CHECK_OK(db->principals().set_disabled(other, "root", true));
 }
 
+TEST_CASE_FIXTURE(Fixture, "repeating what removed its own object is answered, too") {
+  const auto group = db->groups().create(admin, "system:staff");
+  REQUIRE_OK(group);
+  const Actor once = with_operation(admin);
+  REQUIRE_OK(db->groups().remove(once, *group));
+  CHECK_OK(db->groups().remove(once, *group));
+  CHECK_FAILS(db->groups().remove(once, kdc::kAuditors), ErrorCode::Conflict);
+  CHECK_FAILS(db->groups().remove(admin, *group), ErrorCode::NotFound);
+  add_user("alice");
+  const Actor another = with_operation(admin);
+  REQUIRE_OK(db->principals().remove(another, "alice"));
+  CHECK_OK(db->principals().remove(another, "alice"));
+}
+
 TEST_CASE_FIXTURE(Fixture, "who has groups is not removed") {
   add_user("alice");
   const auto group = db->groups().create(actor("alice"), "alice:friends");
