@@ -54,7 +54,8 @@ common::Error explain(const common::Error& error) {
   switch (error.code) {
     case ErrorCode::Unauthenticated:
       // A clock, a certificate or a service that does not prove itself say so themselves.
-      if (error.message == ticket::refused().value().message)
+      if (error.message == ticket::refused().value().message ||
+          error.message.starts_with("the name or the password"))
         told.message = "unknown user or wrong password; check both and try again";
       break;
     case ErrorCode::Overloaded:

@@ -70,6 +70,15 @@ bool may_repeat(const Error& error) {
   return error.code == ErrorCode::Unavailable || error.code == ErrorCode::OutcomeUnknown;
 }
 
+// An answer to the exchange that was not made with the key at hand.
+Result<ticket::Credential> believed(Result<ticket::Credential> finished) {
+  if (!finished && finished.error().code == ErrorCode::Unauthenticated) {
+    return fail(ErrorCode::Protocol,
+                "the KDC's answer does not prove that it knows your key; it is not believed");
+  }
+  return finished;
+}
+
 // Neither exchange changes anything, so an unknown outcome is no more than a missing answer.
 Error told(Error error) {
   if (error.code == ErrorCode::OutcomeUnknown)
@@ -125,7 +134,7 @@ Result<ticket::Credential> KdcClient::as_exchange(rpc::Client& client,
   const auto reply = exchange(client, "as", request, deadline);
   if (!reply)
     return tl::unexpected(told(reply.error()));
-  return ticket::finish_as(wanted, key, request, *reply, rpc::now());
+  return believed(ticket::finish_as(wanted, key, request, *reply, rpc::now()));
 }
 
 Result<ticket::Credential> KdcClient::login(ticket::AsWanted wanted, const crypto::Secret& password,
@@ -180,7 +189,7 @@ Result<ticket::Credential> KdcClient::ticket(const ticket::TgsWanted& wanted,
     TROTH_TRY(const Bytes request, ticket::begin_tgs(wanted, tgt, channel));
     const auto reply = exchange(*client, "tgs", request, deadline);
     if (reply)
-      return ticket::finish_tgs(wanted, tgt, request, *reply, rpc::now());
+      return believed(ticket::finish_tgs(wanted, tgt, request, *reply, rpc::now()));
     if (!again || !may_repeat(reply.error()))
       return tl::unexpected(told(reply.error()));
   }

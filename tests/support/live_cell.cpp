@@ -59,7 +59,10 @@ Result<std::unique_ptr<LiveCell>> LiveCell::create(const LiveCellOptions& option
 Status LiveCell::make() {
   TROTH_TRY(const auto program, find_program("troth"));
   TROTH_TRY(const auto said,
-            run_checked(program, {"cell", "init", directory().string(), "--listen", address_}));
+            run_checked(program,
+                        {"cell", "init", directory().string(), "--listen", address_, "--admin",
+                         std::string(kAdministrator), "--admin-password-stdin"},
+                        {.input = fmt::format("{}\n", kAdministratorPassword)}));
   static_cast<void>(said);
   TROTH_TRY_VOID(move_health(directory() / "cell.toml", address_));
   for (const std::string_view role : kRoles)
@@ -130,9 +133,13 @@ NotifySocket& LiveCell::notify(std::string_view role) {
   return *servers_.find(role)->second.notify;
 }
 
-Result<CommandResult> LiveCell::troth(const std::vector<std::string>& arguments) const {
+Result<CommandResult> LiveCell::troth(const std::vector<std::string>& arguments,
+                                      const TrothOptions& troth_options) const {
   TROTH_TRY(const auto program, find_program("troth"));
-  return run_command(program, arguments, options_for(""));
+  ProcessOptions options = options_for("");
+  options.environment["TROTH_CREDENTIALS"] = credentials(troth_options.as);
+  options.input = troth_options.input;
+  return run_command(program, arguments, options);
 }
 
 }  // namespace test_support

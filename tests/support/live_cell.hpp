@@ -3,6 +3,8 @@
 // A real cell: made by `troth cell init`, its servers real processes on a loopback address of their
 // own, so that any number of cells can live side by side on the default ports.
 
+#include <fmt/format.h>
+
 #include <array>
 #include <filesystem>
 #include <map>
@@ -20,6 +22,16 @@
 namespace test_support {
 
 inline constexpr std::array<std::string_view, 3> kRoles{"kdc", "lockserver", "fileserver"};
+
+// The first administrator of every such cell.
+inline constexpr std::string_view kAdministrator = "admin";
+inline constexpr std::string_view kAdministratorPassword = "correct horse battery staple";
+
+// How `troth` is run for a user of a cell.
+struct TrothOptions {
+  std::string input;      // its whole standard input
+  std::string as = "me";  // whose credentials: a file of its own for each name
+};
 
 struct LiveCellOptions {
   std::map<std::string, std::string> environment;  // for every server, e.g. TROTH_FAILPOINTS
@@ -59,8 +71,12 @@ class LiveCell {
   // How a server of this cell is started; to start one differently.
   [[nodiscard]] ProcessOptions options_for(std::string_view role) const;
   // Runs `troth <arguments>` as a user of this cell.
-  [[nodiscard]] common::Result<CommandResult> troth(
-      const std::vector<std::string>& arguments) const;
+  [[nodiscard]] common::Result<CommandResult> troth(const std::vector<std::string>& arguments,
+                                                    const TrothOptions& options = {}) const;
+  // Where the credentials of that user lie.
+  [[nodiscard]] std::filesystem::path credentials(std::string_view as = "me") const {
+    return files_ / fmt::format("{}.cred", as);
+  }
 
  private:
   struct Server {
