@@ -141,6 +141,8 @@ Result<Reply> Kdc::cell() {
 }
 
 Status Kdc::add_operations(common::rpc::OperationTable& table) {
+  // Whoever has no session learns nothing but what is open to all, not even what there is.
+  table.demand_sessions();
   TROTH_TRY_VOID(table.add({.service = "kdc",
                             .name = "preauth",
                             .handler = [this](Call& call) { return preauth(call); },
