@@ -91,8 +91,11 @@ Result<std::uint64_t> seq_before(Admin& admin, std::int64_t since) {
 
 // A duration back from now ("2h"), as this machine's clock has it.
 Result<std::int64_t> since_time(const std::string& text, common::WallTime now) {
-  TROTH_TRY(const auto back, common::config::parse_duration(text));
-  return std::chrono::floor<std::chrono::milliseconds>(now - back).time_since_epoch().count();
+  const auto back = common::config::parse_duration(text);
+  if (!back) {
+    return fail(ErrorCode::InvalidArgument, "--since is \"{}\"; {}", text, back.error().message);
+  }
+  return std::chrono::floor<std::chrono::milliseconds>(now - *back).time_since_epoch().count();
 }
 
 Status audit(const Arguments& arguments) {

@@ -42,14 +42,23 @@ Result<std::string> local_user() {
   return std::string(entry->pw_name);
 }
 
+Result<ticket::Milliseconds> duration_of(const char* option, const std::string& text) {
+  auto duration = common::config::parse_duration(text);
+  if (!duration) {
+    return fail(ErrorCode::InvalidArgument, "{} is \"{}\"; {}", option, text,
+                duration.error().message);
+  }
+  return *duration;
+}
+
 Result<ticket::AsWanted> wanted_from(const LoginArguments& arguments) {
   ticket::AsWanted wanted;
   wanted.renew = auth::kDefaultRenewable;
   if (!arguments.lifetime.empty()) {
-    TROTH_TRY(wanted.life, common::config::parse_duration(arguments.lifetime));
+    TROTH_TRY(wanted.life, duration_of("--lifetime", arguments.lifetime));
   }
   if (!arguments.renewable.empty()) {
-    TROTH_TRY(wanted.renew, common::config::parse_duration(arguments.renewable));
+    TROTH_TRY(wanted.renew, duration_of("--renewable", arguments.renewable));
   }
   return wanted;
 }

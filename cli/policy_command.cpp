@@ -54,8 +54,12 @@ Status list(const Arguments& arguments) {
 Status put_duration(nlohmann::json& args, const char* field, const std::string& text) {
   if (text.empty())
     return {};
-  TROTH_TRY(const auto duration, common::config::parse_duration(text));
-  args[field] = duration.count();
+  const auto duration = common::config::parse_duration(text);
+  if (!duration) {
+    return common::fail(common::ErrorCode::InvalidArgument, "\"{}\" is no duration; {}", text,
+                        duration.error().message);
+  }
+  args[field] = duration->count();
   return {};
 }
 
