@@ -1,0 +1,183 @@
+// Looking after users, groups, services and policies, as people do it.
+
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include <nlohmann/json.hpp>
+
+#include "common/ticket/keytab.hpp"
+#include "fixture.hpp"
+
+using namespace identity_test;
+namespace fs = std::filesystem;
+
+namespace {
+
+nlohmann::json json_of(const LiveCell& cell, Words words, const TrothOptions& options = {}) {
+  words.emplace_back("--json");
+  const std::string said = succeed(cell, words, options);
+  CHECK(said.find('\n') + 1 == said.size());
+  auto parsed = nlohmann::json::parse(said, nullptr, false);
+  REQUIRE(!parsed.is_discarded());
+  return parsed;
+}
+
+}  // namespace
+
+TEST_CASE("users are added, shown, given new passwords and deleted") {
+  const auto cell = running_cell();
+  log_in_administrator(*cell);
+  const TrothOptions with_password{.input = line(kAdministratorPassword)};
+  add_user(*cell, "alice", "rosebud and more");
+  const auto alice = json_of(*cell, {"user", "show", "alice"});
+  CHECK(alice["name"] == "alice");
+  CHECK(alice["kind"] == "user");
+  CHECK(alice["id"].get<int>() >= 10'000);
+  CHECK(succeed(*cell, {"user", "list"}).find("alice") != std::string::npos);
+  CHECK(json_of(*cell, {"user", "list"})["users"].size() >= 2);
+  refuse(*cell, {"user", "add", "alice", "--new-password-stdin"}, "alice",
+         {.input = "another one\n"});
+  refuse(*cell, {"user", "show", "bob"}, "bob");
+  // Her own, and nobody else's.
+  log_in(*cell, "alice", "rosebud and more", "alice");
+  CHECK(json_of(*cell, {"user", "show", "alice"}, {.as = "alice"})["name"] == "alice");
+  refuse(*cell, {"user", "show", "admin"}, "troth: ", {.as = "alice"});
+  refuse(*cell, {"user", "list"}, "troth: ", {.as = "alice"});
+
+  succeed(*cell, {"passwd", "--password-stdin", "--new-password-stdin"},
+          {.input = "rosebud and more\nsomething new here\n", .as = "alice"});
+  refuse(*cell, {"login", "alice", "--password-stdin"}, "wrong password",
+         {.input = "rosebud and more\n", .as = "alice"});
+  log_in(*cell, "alice", "something new here", "alice");
+  const std::string shown = succeed(
+      *cell, {"user", "passwd", "alice", "--password-stdin", "--random-password"}, with_password);
+  const std::string before = "The password of alice is: ";
+  const auto at = shown.find(before);
+  REQUIRE(at != std::string::npos);
+  const std::string random = shown.substr(at + before.size(), 19);
+  log_in(*cell, "alice", random, "alice");
+  refuse(*cell, {"passwd", "--password-stdin", "--new-password-stdin"}, "wrong password",
+         {.input = "not hers\nsomething new here\n", .as = "alice"});
+
+  succeed(*cell, {"user", "delete", "alice"});
+  refuse(*cell, {"login", "alice", "--password-stdin"}, "unknown user or wrong password",
+         {.input = line(random), .as = "alice"});
+  refuse(*cell, {"user", "show", "alice"}, "alice");
+}
+
+TEST_CASE("what is dangerous needs a password typed a moment ago") {
+  const auto cell = running_cell();
+  log_in_administrator(*cell);
+  // A ticket for administration that came from the login will do for looking, and no further.
+  succeed(*cell, {"user", "list"});
+  refuse(*cell, {"user", "disable", "admin"}, "--password-stdin");
+  refuse(*cell, {"user", "disable", "admin", "--password-stdin"}, "wrong password",
+         {.input = "wrong\n"});
+  add_user(*cell, "alice", "rosebud and more");
+  // Typed a moment ago.
+  succeed(*cell, {"user", "disable", "alice"});
+  CHECK(succeed(*cell, {"tickets"}).find("kdc/admin") != std::string::npos);
+  // Logging in is not that.
+  log_in_administrator(*cell);
+  refuse(*cell, {"user", "enable", "alice"}, "--password-stdin");
+  // Nobody needs to be logged in for one thing.
+  succeed(*cell, {"user", "enable", "alice", "--as", "admin", "--password-stdin"},
+          {.input = line(kAdministratorPassword), .as = "stranger"});
+  CHECK_FALSE(fs::exists(cell->credentials("stranger")));
+}
+
+TEST_CASE("people make groups of their own and say who is in them") {
+  const auto cell = running_cell();
+  log_in_administrator(*cell);
+  add_user(*cell, "alice", "rosebud and more");
+  add_user(*cell, "bob", "rosebud and more");
+  log_in(*cell, "alice", "rosebud and more", "alice");
+  const TrothOptions alice{.as = "alice"};
+  succeed(*cell, {"group", "create", "alice:friends"}, alice);
+  succeed(*cell, {"group", "add", "alice:friends", "bob", "fileserver/fileserver1"}, alice);
+  const auto group = json_of(*cell, {"group", "show", "alice:friends"}, alice);
+  CHECK(group["owner"]["name"] == "alice");
+  CHECK(group["members"].size() == 2);
+  CHECK(json_of(*cell, {"group", "list"}, alice)["groups"].size() >= 1);
+  CHECK(json_of(*cell, {"user", "show", "bob"})["groups"].dump().find("alice:friends") !=
+        std::string::npos);
+  refuse(*cell, {"group", "create", "bob:friends"}, "troth: ", alice);
+  refuse(*cell, {"group", "add", "system:administrators", "alice"}, "troth: ", alice);
+  succeed(*cell, {"group", "remove", "alice:friends", "bob"}, alice);
+  CHECK(json_of(*cell, {"group", "show", "alice:friends"}, alice)["members"].size() == 1);
+  succeed(*cell, {"group", "delete", "alice:friends"}, alice);
+  refuse(*cell, {"group", "show", "alice:friends"}, "troth: ", alice);
+
+  // The cell's own groups are not changed by a mere login.
+  log_in_administrator(*cell);
+  refuse(*cell, {"group", "add", "system:administrators", "alice"}, "--password-stdin");
+  succeed(*cell, {"group", "add", "system:administrators", "alice", "--password-stdin"},
+          {.input = line(kAdministratorPassword)});
+  succeed(*cell, {"user", "list"}, alice);
+}
+
+TEST_CASE("services and hosts get keytabs that nobody else can read") {
+  const auto cell = running_cell();
+  log_in_administrator(*cell);
+  const std::string keytab = cell->directory() / "host.keytab";
+  succeed(*cell, {"service", "add", "host/desk7", "--out", keytab, "--password-stdin"},
+          {.input = line(kAdministratorPassword)});
+  struct stat info {};
+  REQUIRE(::stat(keytab.c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777) == 0600);
+  CHECK(common::ticket::load_keytab(keytab).value().principal() == "host/desk7");
+  succeed(*cell, {"login", "--keytab", keytab}, {.as = "host"});
+  CHECK(succeed(*cell, {"whoami"}, {.as = "host"}).starts_with("host/desk7 (host "));
+  CHECK(json_of(*cell, {"service", "list", "--hosts"})["services"].size() == 1);
+  CHECK(succeed(*cell, {"service", "list"}).find("fileserver/fileserver1") != std::string::npos);
+  // A host changes its own key, with nothing but its key.
+  succeed(*cell, {"service", "rotate", "host/desk7", "--out", keytab, "--keytab", keytab},
+          {.as = "host"});
+  CHECK(common::ticket::load_keytab(keytab).value().entries().size() == 2);
+  succeed(*cell, {"login", "--keytab", keytab}, {.as = "host"});
+  refuse(*cell,
+         {"service", "rotate", "fileserver/fileserver1", "--out", keytab, "--keytab", keytab},
+         "troth: ", {.as = "host"});
+  succeed(*cell, {"service", "delete", "host/desk7"});
+  refuse(*cell, {"login", "--keytab", keytab}, "wrong", {.as = "host"});
+}
+
+TEST_CASE("policies are shown, changed and obeyed") {
+  const auto cell = running_cell();
+  log_in_administrator(*cell);
+  const TrothOptions with_password{.input = line(kAdministratorPassword)};
+  CHECK(succeed(*cell, {"policy", "list"}).find("policy") != std::string::npos);
+  succeed(
+      *cell,
+      {"policy", "set", "strict", "--min-length", "20", "--ticket-life", "1h", "--password-stdin"},
+      with_password);
+  succeed(*cell, {"user", "add", "carol", "--policy", "strict", "--new-password-stdin"},
+          {.input = "long enough for anybody\n"});
+  const std::string said =
+      refuse(*cell, {"user", "add", "dave", "--policy", "strict", "--new-password-stdin"}, "20",
+             {.input = "too short\n"}, 2);
+  CHECK(said.find("too short") == std::string::npos);
+  log_in(*cell, "carol", "long enough for anybody", "carol");
+  const auto login = json_of(*cell, {"whoami"}, {.as = "carol"})["login"];
+  CHECK(login["end_ms"].get<std::int64_t>() - login["start_ms"].get<std::int64_t>() == 3'600'000);
+}
+
+TEST_CASE("what was done is in the audit log, whole, and for those who may see it") {
+  const auto cell = running_cell();
+  log_in_administrator(*cell);
+  add_user(*cell, "alice", "rosebud and more");
+  refuse(*cell, {"login", "alice", "--password-stdin"}, "wrong password",
+         {.input = "a wrong one\n", .as = "alice"});
+  const auto newest = json_of(*cell, {"audit"});
+  const std::string dump = newest.dump();
+  CHECK(dump.find("alice") != std::string::npos);
+  CHECK(dump.find("a wrong one") == std::string::npos);
+  CHECK(dump.find("rosebud") == std::string::npos);
+  CHECK(json_of(*cell, {"audit", "--since", "1h"})["records"].size() >= newest["records"].size());
+  CHECK(json_of(*cell, {"audit", "--after", "1"})["records"][0]["seq"] == 2);
+  CHECK(json_of(*cell, {"audit", "--name", "alice"})["records"].size() >= 1);
+  CHECK(succeed(*cell, {"audit", "--verify"}).find("is whole") != std::string::npos);
+  log_in(*cell, "alice", "rosebud and more", "alice");
+  refuse(*cell, {"audit"}, "troth: ", {.as = "alice"});
+}
