@@ -1,5 +1,6 @@
 #include <set>
 
+#include "tests/support/temp_dir.hpp"
 #include "tests/unit/kdc/kdc_fixture.hpp"
 
 using namespace kdc_test;
@@ -92,6 +93,28 @@ TEST_CASE_FIXTURE(Fixture, "rotating now destroys the old keys at once") {
   CHECK_FAILS(db->keys().key(service, 1), ErrorCode::NotFound);
   CHECK_FAILS(db->keys().key(service, 2), ErrorCode::NotFound);
   CHECK(db->keys().all_of_service(service)->size() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "of a destroyed key nothing is left in the file, not even sealed") {
+  const Id service = id_of("fileserver/fs1");
+  const auto sealed = db->core().read([&](ReadTx& tx) -> Result<std::string> {
+    TROTH_TRY(auto row, tx.query("SELECT sealed FROM key WHERE principal = ?1", service.value));
+    TROTH_TRY(const bool found, row.step());
+    return found ? std::string(common::as_text(row.column_blob(0))) : std::string();
+  });
+  REQUIRE_OK(sealed);
+  REQUIRE(sealed->size() == 60);
+  const auto in_file = [&] {
+    REQUIRE_OK(db->close());  // empties the WAL
+    const auto file = test_support::read_file(directory / kdc::kDatabaseFile);
+    REQUIRE_OK(file);
+    open();
+    return file->find(*sealed) != std::string::npos;
+  };
+  CHECK(in_file());
+  REQUIRE_OK(db->keys().rotate(admin, service));
+  REQUIRE_OK(db->keys().activate(admin, service, 2, Overlap::None));
+  CHECK_FALSE(in_file());
 }
 
 TEST_CASE_FIXTURE(Fixture, "the KDC rotates its own keys every 30 days, with overlap") {
