@@ -111,6 +111,7 @@ class Client {
   struct Exchange;  // one call's state
 
   CallResult try_call(const Request& request);
+  Status cut_off(Exchange& exchange, const Result<tls::Progress>& step) const;
   Status send(Exchange& exchange, std::span<const std::byte> bytes);
   Status send_source(Exchange& exchange);
   Status send_request(Exchange& exchange);
@@ -121,6 +122,7 @@ class Client {
   Status receive_into(Exchange& exchange, std::span<std::byte> into);
   Result<Answer> receive_answer(Exchange& exchange);
   Status wait(Exchange& exchange, short events);
+  Error why_cut_off(Error error);
   Error lost(const Exchange& exchange, Error error) const;
 
   ClientOptions options_;
