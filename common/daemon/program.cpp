@@ -11,7 +11,6 @@
 #include "common/crypto/process_secrets.hpp"
 #include "common/daemon/arguments.hpp"
 #include "common/daemon/notifier.hpp"
-#include "common/daemon/signals.hpp"
 #include "common/daemon/stop_guard.hpp"
 #include "common/log/escape.hpp"
 #include "common/log/log.hpp"
@@ -76,7 +75,7 @@ std::string help_text(const Program& program, const config::Schema& schema) {
 // The running program's main loop.
 class Loop {
  public:
-  Loop(Application& application, Heartbeats& heartbeats, Notifier& notifier, Signals& signals)
+  Loop(Application& application, Heartbeats& heartbeats, Notifier& notifier, StopGuard& signals)
       : application_(application),
         heartbeats_(heartbeats),
         notifier_(notifier),
@@ -84,6 +83,9 @@ class Loop {
 
   // Returns when somebody asks to stop.
   void run() {
+    if (signals_.stop_asked())
+      return;
+    signals_.serving();
     notifier_.status(application_.status());
     notifier_.ready();
     const auto turn = std::min(kTick, notifier_.watchdog_interval().value_or(kTick));
@@ -136,7 +138,7 @@ class Loop {
   Application& application_;
   Heartbeats& heartbeats_;
   Notifier& notifier_;
-  Signals& signals_;
+  StopGuard& signals_;
   bool silent_ = false;
 };
 
@@ -160,7 +162,8 @@ tl::expected<int, Failure> run_checked(const Program& program, const Arguments& 
                   "makes one)"});
   }
   ::umask(077);
-  auto signals = Signals::take_over();
+  // From here on a signal to stop is heard, however long starting takes.
+  auto signals = StopGuard::start();
   if (!signals)
     return failure(signals.error());
   if (auto status = crypto::keep_memory_private(); !status)
@@ -195,11 +198,10 @@ tl::expected<int, Failure> run_checked(const Program& program, const Arguments& 
   if (!application)
     return failure(application.error());
   log::info("started", {{"program", program.name}, {"version", version()}});
-  Loop(**application, heartbeats, *notifier, *signals).run();
+  Loop(**application, heartbeats, *notifier, **signals).run();
 
   log::info("stopping");
   notifier->stopping();
-  const StopGuard guard;
   (*application)->stop();
   application->reset();
   log::info("stopped");
