@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <new>
 
 #include "common/crypto/process_secrets.hpp"
 #include "common/daemon/arguments.hpp"
@@ -96,18 +97,31 @@ class Loop {
       while (const auto signal = signals_.next()) {
         if (*signal == Signal::Stop)
           return;
-        reload();
+        unless_short_of_memory([this] { reload(); });
       }
       const auto now = std::chrono::steady_clock::now();
-      if (now >= next_tick) {
-        application_.tick();
-        next_tick = now + kTick;
-      }
-      report_life();
+      unless_short_of_memory([&] {
+        if (now >= next_tick) {
+          next_tick = now + kTick;
+          application_.tick();
+        }
+        report_life();
+      });
     }
   }
 
  private:
+  // What ends for want of memory is done again at the next turn, or at the next signal. A shortage
+  // that lasts starves the watchdog, which is for that.
+  template <typename Action>
+  static void unless_short_of_memory(Action action) {
+    try {
+      action();
+    } catch (const std::bad_alloc&) {
+      log::error("short of memory");
+    }
+  }
+
   void reload() {
     notifier_.reloading();
     if (const auto status = application_.reload(); status) {

@@ -1,13 +1,18 @@
 #include "fuse-client/status_socket.hpp"
 
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <new>
 
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/test.hpp"
@@ -25,12 +30,19 @@ sockaddr_un address_of(const std::string& path) {
   return address;
 }
 
-std::string ask(const std::string& path) {
-  const common::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+common::UniqueFd new_socket() {
+  common::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const timeval patience{30, 0};
   ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  return fd;
+}
+
+void dial(const common::UniqueFd& fd, const std::string& path) {
   const sockaddr_un address = address_of(path);
   REQUIRE(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
+}
+
+std::string read_all(const common::UniqueFd& fd) {
   std::string all;
   std::array<char, 256> buffer{};
   for (;;) {
@@ -39,6 +51,38 @@ std::string ask(const std::string& path) {
       return all;
     all.append(buffer.data(), static_cast<std::size_t>(n));
   }
+}
+
+std::string ask(const std::string& path) {
+  const common::UniqueFd fd = new_socket();
+  dial(fd, path);
+  return read_all(fd);
+}
+
+// No descriptor can be made while this lives.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    // The lowest free number: everything below it is taken.
+    const int free = ::dup(STDERR_FILENO);
+    REQUIRE(free >= 0);
+    ::close(free);
+    const rlimit none{static_cast<rlim_t>(free), before_.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  }
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+std::chrono::nanoseconds cpu_time() {
+  timespec used{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
 }
 
 struct Fixture {
@@ -68,6 +112,49 @@ TEST_CASE("whoever asks gets the line, and nobody else may ask") {
   CHECK(ask(fixture.path()) == "{}\n");
   CHECK(mode_of(fixture.directory) == 0700);
   CHECK(mode_of(fixture.path()) == 0600);
+}
+
+TEST_CASE("F34: out of descriptors it waits without spinning, and answers once there are some") {
+  const Fixture fixture;
+  const auto socket = fixture.open();
+  REQUIRE_OK(socket);
+  const common::UniqueFd asker = new_socket();
+  {
+    const NoDescriptors none;
+    dial(asker, fixture.path());
+    const auto before = cpu_time();
+    pollfd answer{asker.get(), POLLIN, 0};
+    constexpr int kWatchedMs = 1000;
+    CHECK(::poll(&answer, 1, kWatchedMs) == 0);
+    // A thread that asks again at once uses nearly all of that second.
+    CHECK(cpu_time() - before < std::chrono::milliseconds(kWatchedMs / 4));
+  }
+  CHECK(read_all(asker) == "{}\n");
+}
+
+TEST_CASE("F34: out of descriptors it can still be ended") {
+  const Fixture fixture;
+  auto socket = fixture.open();
+  REQUIRE_OK(socket);
+  const common::UniqueFd asker = new_socket();
+  const NoDescriptors none;
+  dial(asker, fixture.path());
+  socket->reset();
+  CHECK_FALSE(fs::exists(fixture.path()));
+}
+
+TEST_CASE("an answer that memory does not suffice for is left out, and the next is given") {
+  const Fixture fixture;
+  int asked = 0;
+  const auto socket = StatusSocket::open(
+      {.directory = fixture.directory, .name = "m.sock", .line = [&asked]() -> std::string {
+         if (++asked == 1)
+           throw std::bad_alloc();
+         return "{}\n";
+       }});
+  REQUIRE_OK(socket);
+  CHECK(ask(fixture.path()).empty());
+  CHECK(ask(fixture.path()) == "{}\n");
 }
 
 TEST_CASE("the socket goes with the mount") {
