@@ -112,9 +112,13 @@ TEST_CASE("a certificate whose new key still waits is accepted with that key") {
   const std::string waiting = common::cell::waiting_key_path(cell.files.key);
   const auto next = cell.issue("kdc", cell.authority);
   REQUIRE_OK(common::cell::write_key(waiting, next.key));
-  CHECK(cell.check()->key == cell.files.key);  // the certificate has not come yet
+  const auto before = cell.check();  // the certificate has not come yet
+  REQUIRE_OK(before);
+  CHECK(before->key == cell.files.key);
   REQUIRE_OK(common::cell::write_certificate(cell.files.certificate, next.certificate));
-  CHECK(cell.check()->key == waiting);
+  const auto after = cell.check();
+  REQUIRE_OK(after);
+  CHECK(after->key == waiting);
   REQUIRE(::chmod(waiting.c_str(), 0644) == 0);
   cell.refuses(ErrorCode::InvalidArgument, cell.files.key, "does not belong to");
 }
