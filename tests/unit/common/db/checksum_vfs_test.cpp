@@ -138,7 +138,7 @@ TEST_CASE("long values are served whole or refused, wherever a bit has flipped (
   const std::size_t size = content_of(directory.db()).size();
   std::mt19937 random(12);
   int refused = 0;
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 60; ++i) {
     // Behind the pages that opening looks at.
     const std::size_t byte = 8 * kPageSize + random() % (size - 8 * kPageSize);
     CAPTURE(byte);
@@ -159,5 +159,5 @@ TEST_CASE("long values are served whole or refused, wherever a bit has flipped (
     }
     flip_bit(directory.db(), byte);
   }
-  CHECK(refused > 100);
+  CHECK(refused > 30);
 }
