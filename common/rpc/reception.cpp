@@ -76,7 +76,9 @@ Status Reception::start() {
   event.data.u64 = kListenerId;
   if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_, &event) != 0)
     return fail_errno(errno, "epoll");
-  const std::size_t wanted = std::max(std::thread::hardware_concurrency() / 2, 1U);
+  const std::size_t wanted = shared_.limits.handshake_threads != 0
+                                 ? shared_.limits.handshake_threads
+                                 : std::max(std::thread::hardware_concurrency() / 2, 1U);
   for (std::size_t i = 0; i < wanted; ++i) {
     if (!threads_.start("rpc-shake", wanted, [this] { thread_main(); }) && i == 0)
       return fail(ErrorCode::ResourceExhausted, "cannot start the server's threads");

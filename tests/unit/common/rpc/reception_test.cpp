@@ -77,6 +77,28 @@ TEST_CASE("handshakes go on while every worker is busy") {
     caller.join();
 }
 
+TEST_CASE("several threads shake hands with a whole office that dials at once, and stop") {
+  RpcCell cell;
+  cell.limits.handshake_threads = 4;
+  cell.limits.connections_per_address = 1'000;
+  cell.start();
+  std::atomic<int> good{0};
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 8; ++i) {
+    callers.emplace_back([&] {
+      for (int dial = 0; dial < 20; ++dial)
+        good += cell.client()->call(RpcCell::request("test", "echo")).answer ? 1 : 0;
+    });
+  }
+  for (auto& caller : callers)
+    caller.join();
+  CHECK(good == 160);
+  CHECK(cell.server().stats().handshakes == 160);
+  const auto begin = now();
+  cell.stop();
+  CHECK(now() - begin < 5s);
+}
+
 TEST_CASE("a request that came together with the end of the handshake is answered") {
   RpcCell cell;
   cell.start();
