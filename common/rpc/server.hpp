@@ -37,7 +37,7 @@ struct ServerLimits {
   std::size_t connections_per_address = 64;
   // Most worker threads; they are started as they are needed and have stacks of 256 KiB.
   std::size_t threads = 256;
-  std::size_t handshake_threads = 0;  // zero: half as many as cores
+  std::size_t handshake_threads = 0;               // zero: half as many as cores
   std::size_t collected_bytes = 64 * 1024 * 1024;  // request bodies being collected, in all
   std::size_t collected_bytes_per_address = 24 * 1024 * 1024;
 
