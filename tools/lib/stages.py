@@ -209,6 +209,9 @@ def stages(report, options):
         if report.run("build with thread sanitizer", build, "tsan"):
             report.run("tests under thread sanitizer", run_tests, report, "tsan", "--timeout-factor", "3",
                        *(word for suite in ("unit", "contract", "scenario") for word in ("--suite", suite)))
+        if report.run("build with every undefined-behaviour check", build, "ub"):
+            report.run("tests with every undefined-behaviour check", run_tests, report, "ub", "--no-suite", "slow",
+                       "--no-suite", "tidy")
         report.run("clang-tidy", checks.clang_tidy)
         report.run("fuzzers", fuzz)
         report.run("long soaks", long_soaks)
