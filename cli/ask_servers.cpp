@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <atomic>
+#include <system_error>
 #include <thread>
 
 #include <nlohmann/json.hpp>
@@ -16,8 +17,8 @@ using common::Result;
 using common::Status;
 namespace rpc = common::rpc;
 
-// Most servers are asked at a time; a cell of more is asked in turns.
-constexpr std::size_t kThreads = 16;
+// So many servers are asked at a time, each by a thread that waits; a cell of more in turns.
+constexpr std::size_t kThreads = 256;
 constexpr std::size_t kMaxText = 1024;
 constexpr std::uint64_t kMaxReply = std::uint64_t{64} * 1024;
 
@@ -52,9 +53,14 @@ std::string reason(const common::Error& error) {
 }
 
 PartStatus ask(const common::cell::ServerEntry& server, const std::string& cell_id,
-               const std::shared_ptr<common::tls::ReloadableContext>& tls, common::Instant deadline,
-               std::chrono::milliseconds within) {
+               const std::shared_ptr<common::tls::ReloadableContext>& tls,
+               common::Instant deadline) {
   PartStatus part{.kind = server.role, .name = server.name, .where = server.address};
+  const auto left = deadline - rpc::now();
+  if (left <= common::Duration::zero()) {
+    part.message = "there was no time to ask it, for too many others did not answer in time";
+    return part;
+  }
   const auto endpoint = common::config::parse_endpoint(server.address);
   if (!endpoint) {
     part.message = "its address is not host:port";
@@ -66,7 +72,7 @@ PartStatus ask(const common::cell::ServerEntry& server, const std::string& cell_
                       .cell_id = cell_id,
                       .role = server.role,
                       .tls = tls,
-                      .connect_limit = within});
+                      .connect_limit = std::chrono::ceil<std::chrono::milliseconds>(left)});
   rpc::Request request;
   request.service = server.role;
   request.operation = "status";
@@ -88,7 +94,7 @@ PartStatus ask(const common::cell::ServerEntry& server, const std::string& cell_
 }  // namespace
 
 std::vector<PartStatus> ask_servers(const common::cell::Description& description,
-                                    std::chrono::milliseconds within) {
+                                    common::Instant deadline) {
   std::vector<PartStatus> parts(description.servers.size());
   auto context = common::tls::ReloadableContext::make(
       [ca = description.ca] { return common::tls::make_client({.ca = ca}); });
@@ -101,15 +107,20 @@ std::vector<PartStatus> ask_servers(const common::cell::Description& description
     return parts;
   }
   const std::shared_ptr<common::tls::ReloadableContext> tls = *std::move(context);
-  const common::Instant deadline = common::SystemClock().now() + within;
   std::atomic<std::size_t> next{0};
   const auto work = [&] {
     for (std::size_t i = next++; i < parts.size(); i = next++)
-      parts[i] = ask(description.servers[i], description.id, tls, deadline, within);
+      parts[i] = ask(description.servers[i], description.id, tls, deadline);
   };
   std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < std::min(kThreads, parts.size()); ++i)
-    threads.emplace_back(work);
+  try {
+    // This thread is one of them.
+    for (std::size_t i = 1; i < std::min(kThreads, parts.size()); ++i)
+      threads.emplace_back(work);
+  } catch (const std::system_error&) {
+    // The machine gives no more threads: those that there are ask in turns.
+  }
+  work();
   for (std::thread& thread : threads)
     thread.join();
   return parts;

@@ -1,3 +1,6 @@
+#include <iterator>
+#include <thread>
+
 #include <CLI/CLI.hpp>
 
 #include "cli/commands.hpp"
@@ -8,39 +11,46 @@
 namespace cli {
 namespace {
 
+using common::Result;
+
 struct Arguments {
   std::string cell;
   bool json = false;
   unsigned timeout_s = 5;
 };
 
-// A mount answers from memory: one that takes longer is stuck.
-constexpr std::chrono::milliseconds kMountPatience{1000};
 constexpr unsigned kMaxTimeout = 3600;
 
-int run_status(const Arguments& arguments, common::WallTime now) {
+int run_status(const Arguments& arguments, const Session& session) {
+  const common::WallTime now = session.clock.wall_now();
   if (arguments.timeout_s < 1 || arguments.timeout_s > kMaxTimeout) {
     print_error(fmt::format("--timeout is 1 to {} seconds", kMaxTimeout));
     return kExitUsage;
   }
-  StatusReport report;
-  report.parts = ask_mounts(mount_directory(), kMountPatience);
+  const common::Instant deadline = session.clock.now() + std::chrono::seconds(arguments.timeout_s);
   const auto directory = common::cell::find_cell(arguments.cell);
+  Result<common::cell::Description> description =
+      directory ? common::cell::load_description(*directory)
+                : tl::unexpected<common::Error>(directory.error());
   // A machine that only mounts needs no cell directory, unless one was asked for.
-  if (!directory && report.parts.empty()) {
-    print_error(directory.error().message);
+  if (!description && (directory || !arguments.cell.empty())) {
+    print_error(description.error().message);
     return kExitFailure;
   }
-  if (directory) {
-    const auto description = common::cell::load_description(*directory);
-    if (!description) {
-      print_error(description.error().message);
-      return kExitFailure;
-    }
+  StatusReport report;
+  // Mounts and servers at the same time: who does not answer uses up nobody else's.
+  std::vector<PartStatus> mounts;
+  std::thread asking([&] { mounts = ask_mounts(mount_directory(), deadline); });
+  if (description) {
     report.cell = description->name;
-    auto servers = ask_servers(*description, std::chrono::seconds(arguments.timeout_s));
-    report.parts.insert(report.parts.begin(), std::make_move_iterator(servers.begin()),
-                        std::make_move_iterator(servers.end()));
+    report.parts = ask_servers(*description, deadline);
+  }
+  asking.join();
+  report.parts.insert(report.parts.end(), std::make_move_iterator(mounts.begin()),
+                      std::make_move_iterator(mounts.end()));
+  if (!description && report.parts.empty()) {
+    print_error(description.error().message);
+    return kExitFailure;
   }
   print(arguments.json ? to_json(report, now) : to_text(report, now));
   return report.all_well() ? kExitOk : kExitFailure;
@@ -58,9 +68,7 @@ void add_status_command(CLI::App& app, Session& session) {
       ->type_name("SECONDS");
   command->add_flag("--json", arguments->json, "One JSON object.");
   command->callback([&session, arguments] {
-    session.action = [&session, arguments] {
-      return run_status(*arguments, session.clock.wall_now());
-    };
+    session.action = [&session, arguments] { return run_status(*arguments, session); };
   });
 }
 

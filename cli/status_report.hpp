@@ -38,15 +38,16 @@ struct StatusReport {
 std::string to_text(const StatusReport& report, common::WallTime now);
 std::string to_json(const StatusReport& report, common::WallTime now);  // one line
 
-// Asks all servers of the cell at once. Returns by `within`, whatever the servers do. Blocks.
+// Asks all servers of the cell at once. Returns by the deadline, whatever the servers do; those
+// that have not answered say so. Blocks.
 std::vector<PartStatus> ask_servers(const common::cell::Description& description,
-                                    std::chrono::milliseconds within);
+                                    common::Instant deadline);
 
 // Where this user's mounts leave their sockets: TROTH_RUNTIME_DIR, else by what daemons do.
 std::string mount_directory();
-// Asks every mount with a socket in `directory`, one after the other, `within` for each; a missing
-// directory means no mounts. At most kMaxMounts.
-std::vector<PartStatus> ask_mounts(const std::string& directory, std::chrono::milliseconds within);
+// Asks every mount with a socket in `directory`, in the same way; a missing directory means no
+// mounts. At most kMaxMounts.
+std::vector<PartStatus> ask_mounts(const std::string& directory, common::Instant deadline);
 inline constexpr std::size_t kMaxMounts = 256;  // one machine has a handful
 
 }  // namespace cli

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <new>
 
 namespace fuse_client {
 
@@ -154,6 +155,16 @@ StatusSocket::~StatusSocket() {
   ::unlink(path_.c_str());
 }
 
+void StatusSocket::answer(const UniqueFd& asker) const {
+  try {
+    // A fresh socket's buffer takes the whole line; who does not read it loses it.
+    const std::string line = options_.line();
+    static_cast<void>(::send(asker.get(), line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
+  } catch (const std::bad_alloc&) {
+    // This one goes without an answer; the next may find memory again.
+  }
+}
+
 void StatusSocket::serve() {
   std::array<pollfd, 2> entries{pollfd{listener_.get(), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0}};
   for (;;) {
@@ -171,9 +182,7 @@ void StatusSocket::serve() {
         return;
       continue;
     }
-    // A fresh socket's buffer takes the whole line; who does not read it loses it.
-    const std::string line = options_.line();
-    static_cast<void>(::send(asker.get(), line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
+    answer(asker);
   }
 }
 

@@ -46,6 +46,7 @@ class StatusSocket {
   StatusSocket(Options options, std::string path, common::io::LockFile lock,
                common::UniqueFd listener, common::UniqueFd wake);
   void serve();
+  void answer(const common::UniqueFd& asker) const;
 
   Options options_;
   std::string path_;

@@ -69,6 +69,8 @@ def choose(tests, options):
             continue
         if options.filter and not re.search(options.filter, entry["name"]):
             continue
+        if options.case and not program.is_doctest(entry["cmd"][0]):
+            continue
         chosen.append(program.Test(
             name=entry["name"], command=entry["cmd"], environment=entry.get("env") or {},
             directory=entry.get("workdir"), timeout=max(1, entry.get("timeout") or 30) * options.timeout_factor,
@@ -147,6 +149,7 @@ def main():
         signal.signal(number, stop_on_signal)
     # Short, because the path of a UNIX socket has room for 107 bytes only.
     scratch = tempfile.mkdtemp(prefix="tt-")
+    os.chmod(scratch, program.PASSABLE)
     begin = time.monotonic()
     session = Session(options, scratch)
     try:
@@ -158,8 +161,11 @@ def main():
     summary.write_json(results_path)
     if options.junit:
         summary.write_junit(options.junit)
+    none = options.case and not summary.passed + summary.failed + summary.skipped
+    if none:
+        print(f"no test case matches '{options.case}'", file=sys.stderr)
     summary.print(sys.stdout)
-    return 1 if summary.failed else 0
+    return 2 if none else 1 if summary.failed else 0
 
 
 if __name__ == "__main__":

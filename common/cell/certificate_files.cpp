@@ -1,6 +1,7 @@
 #include "common/cell/certificate_files.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <memory>
 
 #include "common/bytes.hpp"
+#include "common/failpoint/failpoint.hpp"
 #include "common/io/atomic_file.hpp"
 #include "common/io/posix_file_io.hpp"
 #include "common/io/unique_fd.hpp"
@@ -71,23 +73,24 @@ Result<Place> place_of(const std::string& path) {
   return Place{*std::move(directory), whole.filename().string()};
 }
 
-// The owner of what it replaces, who may be a server's own user while root renews, and `mode`.
-Status take_over(const std::string& path, const std::string& temporary, mode_t mode) {
+// The owner of `like`, who may be a server's own user while root renews, and `mode`.
+Status take_over(const std::string& like, const std::string& temporary, mode_t mode) {
   struct stat old {};
-  if (::lstat(path.c_str(), &old) == 0 &&
+  if (::lstat(like.c_str(), &old) == 0 &&
       (old.st_uid != ::geteuid() || old.st_gid != ::getegid()) &&
       ::lchown(temporary.c_str(), old.st_uid, old.st_gid) != 0) {
-    return fail_errno(errno, "give {} to the owner of {}", temporary, path);
+    return fail_errno(errno, "give {} to the owner of {}", temporary, like);
   }
   if (::chmod(temporary.c_str(), mode) != 0)
     return fail_errno(errno, "set the mode of {}", temporary);
   return {};
 }
 
-Status write_file(const std::string& path, ByteView content, mode_t mode) {
+// The new file belongs to the owner of `like`, if that exists.
+Status write_file(const std::string& path, ByteView content, mode_t mode, const std::string& like) {
   TROTH_TRY(const Place place, place_of(path));
   const auto prepare = [&](const std::string& temporary) {
-    return take_over(path, fs::path(path).replace_filename(temporary).string(), mode);
+    return take_over(like, fs::path(path).replace_filename(temporary).string(), mode);
   };
   auto written = io::write_file_atomically(*place.directory, place.name, content, prepare);
   if (!written)
@@ -100,7 +103,70 @@ bool exists(const std::string& path) {
   return ::lstat(path.c_str(), &info) == 0;
 }
 
+// --- Renewing with a new key --------------------------------------------------------------------
+//
+// Certificate and key are two files, and no file system replaces two at once. So the new key first
+// waits as `<key>.next`; then the certificate is replaced, which is the moment of change; then the
+// waiting key takes its place. At every moment one of the two keys belongs to the certificate, and
+// whoever reads the pair takes that one.
+
+// Holds off a second renewal in the same directory; ends with the process.
+Result<UniqueFd> lock_directory_of(const std::string& path) {
+  const fs::path parent = fs::path(path).parent_path();
+  const std::string directory = parent.empty() ? "." : parent.string();
+  UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid())
+    return fail_errno(errno, "cannot open {}", directory);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    return fail(ErrorCode::Busy, "another renewal is at work in {}; try again when it has ended",
+                directory);
+  }
+  return fd;
+}
+
+Status put_waiting_key_in_place(const std::string& key_path) {
+  TROTH_TRY(const Place place, place_of(key_path));
+  const auto renamed = place.directory->rename_durably(waiting_key_path(place.name), place.name);
+  if (!renamed)
+    return fail(renamed.error().code, "cannot write {}: {}", key_path, renamed.error().message);
+  return {};
+}
+
+// Does what a renewal that was killed left to do, or undoes it.
+Status finish_renewal(const crypto::Certificate& certificate, const std::string& key_path) {
+  const std::string waiting = waiting_key_path(key_path);
+  if (!exists(waiting))
+    return {};
+  if (const auto key = read_key(key_path); key && certificate.belongs_to(*key)) {
+    if (::unlink(waiting.c_str()) != 0)
+      return fail_errno(errno, "cannot remove {}", waiting);
+    return {};
+  }
+  if (const auto key = read_key(waiting); key && certificate.belongs_to(*key))
+    return put_waiting_key_in_place(key_path);
+  return {};  // neither fits: nothing that could be lost
+}
+
+Status replace_key(const crypto::CertificateAndKey& authority,
+                   const crypto::CertificateRequest& request, const std::string& certificate_path,
+                   WallTime now) {
+  const std::string key_path = key_path_of(certificate_path);
+  TROTH_TRY(const auto issued, crypto::issue_certificate(authority, request, now));
+  TROTH_TRY(const Secret pem, issued.key.to_pem());
+  // A lost key's owner is that of the certificate.
+  const std::string& like = exists(key_path) ? key_path : certificate_path;
+  TROTH_TRY_VOID(write_file(waiting_key_path(key_path), pem.bytes(), 0600, like));
+  TROTH_FAILPOINT("cell.renew.key_waits");
+  TROTH_TRY_VOID(write_certificate(certificate_path, issued.certificate));
+  TROTH_FAILPOINT("cell.renew.certificate_changed");
+  return put_waiting_key_in_place(key_path);
+}
+
 }  // namespace
+
+std::string waiting_key_path(const std::string& key_path) {
+  return key_path + ".next";
+}
 
 Result<crypto::Certificate> read_certificate(const std::string& path) {
   TROTH_TRY(const Secret pem, read_pem(path, Kind::Certificate));
@@ -136,12 +202,12 @@ Result<crypto::CertificateAndKey> read_authority(const std::string& directory) {
 
 Status write_certificate(const std::string& path, const crypto::Certificate& certificate) {
   TROTH_TRY(const std::string pem, certificate.to_pem());
-  return write_file(path, as_bytes(pem), 0644);
+  return write_file(path, as_bytes(pem), 0644, path);
 }
 
 Status write_key(const std::string& path, const crypto::PrivateKey& key) {
   TROTH_TRY(const Secret pem, key.to_pem());
-  return write_file(path, pem.bytes(), 0600);
+  return write_file(path, pem.bytes(), 0600, path);
 }
 
 Result<IssuedFiles> issue_files(const crypto::CertificateAndKey& authority,
@@ -168,6 +234,7 @@ Result<IssuedFiles> issue_files(const crypto::CertificateAndKey& authority,
 
 Status renew_files(const crypto::CertificateAndKey& authority, const std::string& certificate_path,
                    RenewKey renew_key, WallTime now) {
+  TROTH_TRY([[maybe_unused]] const UniqueFd lock, lock_directory_of(certificate_path));
   TROTH_TRY(const crypto::Certificate old, read_certificate(certificate_path));
   TROTH_TRY(const crypto::CertificateInfo info, old.inspect());
   // Judged by a moment at which it was valid: renewing an expired one is the point.
@@ -177,11 +244,9 @@ Status renew_files(const crypto::CertificateAndKey& authority, const std::string
     return tl::unexpected(ours.error().in(certificate_path));
   TROTH_TRY(const crypto::CertificateRequest request, crypto::request_like(old));
   const std::string key_path = key_path_of(certificate_path);
-  if (renew_key == RenewKey::Replace) {
-    TROTH_TRY(const auto issued, crypto::issue_certificate(authority, request, now));
-    TROTH_TRY_VOID(write_key(key_path, issued.key));
-    return write_certificate(certificate_path, issued.certificate);
-  }
+  TROTH_TRY_VOID(finish_renewal(old, key_path));
+  if (renew_key == RenewKey::Replace)
+    return replace_key(authority, request, certificate_path, now);
   TROTH_TRY(const crypto::PrivateKey key, read_key(key_path));
   TROTH_TRY(const auto renewed, crypto::issue_certificate(authority, request, key, now));
   return write_certificate(certificate_path, renewed);

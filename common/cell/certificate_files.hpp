@@ -31,14 +31,19 @@ Result<IssuedFiles> issue_files(const crypto::CertificateAndKey& authority,
                                 const crypto::CertificateRequest& request, const std::string& stem,
                                 WallTime now);
 
+// Where the new key of a renewal waits until its certificate is in place. While it is there, the
+// certificate belongs either to the key at `key_path` or to this one: whoever reads the pair tries
+// both, and begins again when neither fits, for the certificate may have been replaced in between.
+std::string waiting_key_path(const std::string& key_path);
+
 enum class RenewKey {
-  Keep,  // the certificate alone is replaced, in one step
-  // The key too. Between the two replacements they do not match; a server that reads them just then
-  // keeps its old ones, and renewing again mends it if this process is killed there.
-  Replace,
+  Keep,     // the certificate alone is replaced, in one step
+  Replace,  // the key too; see waiting_key_path()
 };
 // Renews the certificate at `certificate_path`, whose key lies beside it (.key for .crt), with the
-// same names and length of validity. Refuses one that another authority issued.
+// same names and length of validity. Refuses one that another authority issued. A process killed
+// at any instruction leaves a certificate that belongs to the key or to the waiting key, and the
+// next renewal finishes what it left. Busy if another renewal is at work in that directory.
 Status renew_files(const crypto::CertificateAndKey& authority, const std::string& certificate_path,
                    RenewKey renew_key, WallTime now);
 

@@ -33,13 +33,14 @@ Result<std::string> read_file(const std::string& path) {
   // O_NONBLOCK: a FIFO in the file's place must not hold the program up.
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.valid())
-    return fail_errno(errno, "cannot read the configuration {}", path);
+    return fail_errno(errno, "cannot read the configuration {}; name a file that can be read",
+                      path);
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0)
     return fail_errno(errno, "cannot read {}", path);
   if (!S_ISREG(info.st_mode)) {
     return fail(ErrorCode::InvalidArgument,
-                "cannot read the configuration {}: it is not an ordinary file", path);
+                "cannot read the configuration {}: it is not an ordinary file; name one", path);
   }
   std::string text;
   std::array<char, 16384> buffer{};

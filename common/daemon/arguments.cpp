@@ -24,13 +24,15 @@ Result<Arguments> parse_arguments(const std::vector<std::string>& words,
     }
     if (word == "--check") {
       arguments.action = Arguments::Action::Check;
-    } else if (word.starts_with("--config=")) {
-      arguments.config = word.substr(word.find('=') + 1);
-    } else if (word == "--config") {
-      if (i + 1 == words.size()) {
+    } else if (word == "--config" || word.starts_with("--config=")) {
+      if (word == "--config" && i + 1 == words.size()) {
         return fail(ErrorCode::InvalidArgument, "--config needs the path of a file after it");
       }
-      arguments.config = words[++i];
+      if (!arguments.config.empty()) {
+        return fail(ErrorCode::InvalidArgument,
+                    "--config was given twice; all settings are in one file");
+      }
+      arguments.config = word == "--config" ? words[++i] : word.substr(word.find('=') + 1);
     } else if (word.starts_with('-') || arguments.positional.size() == most_positional) {
       return fail(ErrorCode::InvalidArgument, "unknown argument \"{}\"; --help shows what there is",
                   word);

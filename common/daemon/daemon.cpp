@@ -35,12 +35,16 @@ constexpr std::chrono::seconds kCallSilence{20};
 Result<std::shared_ptr<tls::ReloadableContext>> make_tls(const ServerSettings& settings,
                                                          const Clock& clock,
                                                          tls::ClientCertificates clients) {
-  const tls::ServerOptions options{settings.certificate, settings.key, settings.ca, clients};
-  const auto maker = [options, files = files_of(settings), role = settings.role,
+  const auto maker = [clients, files = files_of(settings), role = settings.role,
                       &clock]() -> Result<tls::ContextPtr> {
-    TROTH_TRY([[maybe_unused]] const auto validity,
-              check_server_certificate(files, role, clock.wall_now()));
-    return tls::make_server(options);
+    tls::ContextPtr made;
+    const auto use = [&](const CertificateFiles& current) -> Status {
+      TROTH_TRY(made, tls::make_server({current.certificate, current.key, current.ca, clients}));
+      return {};
+    };
+    TROTH_TRY([[maybe_unused]] const auto checked,
+              check_server_certificate(files, role, clock.wall_now(), use));
+    return made;
   };
   TROTH_TRY(auto context, tls::ReloadableContext::make(maker));
   return std::shared_ptr<tls::ReloadableContext>(std::move(context));
@@ -92,10 +96,10 @@ class CertificateWatch {
 
   // Reads the files anew: after the start and after every reload that succeeded.
   void refresh() {
-    const auto validity = check_server_certificate(files_, role_, clock_.wall_now());
-    if (!validity)
+    const auto checked = check_server_certificate(files_, role_, clock_.wall_now());
+    if (!checked)
       return;  // replaced since it was loaded; the next reload will tell
-    validity_ = *validity;
+    validity_ = checked->validity;
     const auto end = std::chrono::floor<std::chrono::seconds>(validity_.not_after);
     not_after_.set(static_cast<double>(end.time_since_epoch().count()));
     tick();
@@ -320,7 +324,7 @@ Result<std::string> check(const Daemon& daemon, const ServerSettings& settings,
                           const Foundation& foundation) {
   TROTH_TRY_VOID(settings.check(foundation.schema));
   const WallTime now = foundation.clock.wall_now();
-  TROTH_TRY(const auto validity, check_server_certificate(files_of(settings), settings.role, now));
+  TROTH_TRY(const auto checked, check_server_certificate(files_of(settings), settings.role, now));
   if (daemon.demands_tickets) {
     TROTH_TRY(const std::string cell, cell_of(settings));
     TROTH_TRY_VOID(auth::ServiceKeys::check(settings.keytab, cell, service_name(settings)));
@@ -330,7 +334,7 @@ Result<std::string> check(const Daemon& daemon, const ServerSettings& settings,
             make_tls(settings, foundation.clock, tls::ClientCertificates::Optional));
   return fmt::format(
       "{}: the configuration of {} \"{}\" is good; its certificate lasts {} more days", daemon.name,
-      daemon.role, settings.name, crypto::days_left(validity.not_after, now));
+      daemon.role, settings.name, crypto::days_left(checked.validity.not_after, now));
 }
 
 class HealthOnlyService final : public Service {

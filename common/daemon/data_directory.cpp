@@ -5,10 +5,18 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <utility>
 
 namespace common::daemon {
 namespace {
+
+// Nothing in it, or a server has used it: so closing it cannot lock anybody out of /etc.
+bool is_ours_alone(const std::string& path) {
+  struct stat info {};
+  std::error_code error;
+  return ::lstat((path + "/lock").c_str(), &info) == 0 || std::filesystem::is_empty(path, error);
+}
 
 Status check_existing(const std::string& path, const struct stat& info) {
   if (!S_ISDIR(info.st_mode)) {
@@ -26,6 +34,12 @@ Status check_existing(const std::string& path, const struct stat& info) {
     return fail(ErrorCode::PermissionDenied,
                 "data directory {} is shared with other users (mode {:04o}); name one of its own "
                 "with [server] data_dir",
+                path, info.st_mode & 07777);
+  }
+  if ((info.st_mode & 077) != 0 && !is_ours_alone(path)) {
+    return fail(ErrorCode::PermissionDenied,
+                "data directory {} has other things in it and is open to other users (mode "
+                "{:04o}); name one of its own with [server] data_dir",
                 path, info.st_mode & 07777);
   }
   if ((info.st_mode & 077) != 0) {
@@ -53,20 +67,6 @@ tl::unexpected<Error> cannot_make(int error_number, const std::string& path) {
 
 }  // namespace
 
-Status DataDirectory::check(const std::string& path) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) == 0)
-    return check_existing(path, info);
-  if (errno != ENOENT)
-    return fail_errno(errno, "cannot use the data directory {}", path);
-  const std::string parent = path.substr(0, path.find_last_of('/') + 1);
-  const std::string where = parent.empty() ? "." : parent;
-  if (::faccessat(AT_FDCWD, where.c_str(), W_OK | X_OK, AT_EACCESS) != 0) {
-    return cannot_make(errno, path);
-  }
-  return {};
-}
-
 Result<DataDirectory> DataDirectory::open(const std::string& path) {
   const bool made = ::mkdir(path.c_str(), 0700) == 0;
   if (!made && errno != EEXIST)
@@ -74,11 +74,17 @@ Result<DataDirectory> DataDirectory::open(const std::string& path) {
   DataDirectory directory(path, made);
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) {
-    return fail_errno(errno, "cannot use the data directory {}", path);
+    return fail_errno(
+        errno, "cannot use the data directory {}; name another with [server] data_dir", path);
   }
   TROTH_TRY_VOID(check_existing(path, info));
-  TROTH_TRY(auto lock, io::LockFile::acquire(path + "/lock", "data directory " + path));
-  directory.lock_ = std::move(lock);
+  auto lock = io::LockFile::acquire(path + "/lock", "data directory " + path);
+  if (!lock && lock.error().code != ErrorCode::Busy) {
+    return fail(lock.error().code,
+                "cannot lock the data directory {}; it needs room on its disk: {}", path,
+                lock.error().message);
+  }
+  TROTH_TRY(directory.lock_, std::move(lock));
   return directory;
 }
 

@@ -12,9 +12,6 @@ namespace common::daemon {
 // it. Main thread.
 class DataDirectory {
  public:
-  // Whether open() would find it usable, as far as one can tell without making anything.
-  static Status check(const std::string& path);
-
   // Makes the last part of `path` (0700) if it is missing, checks that it is ours and closed to
   // others, and locks it. Every failure says what to do. What this made is removed again unless
   // keep() was called, so that a start that fails later leaves nothing behind.

@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <new>
 
 #include "common/crypto/process_secrets.hpp"
 #include "common/daemon/arguments.hpp"
 #include "common/daemon/notifier.hpp"
-#include "common/daemon/signals.hpp"
 #include "common/daemon/stop_guard.hpp"
 #include "common/log/escape.hpp"
 #include "common/log/log.hpp"
@@ -76,7 +76,7 @@ std::string help_text(const Program& program, const config::Schema& schema) {
 // The running program's main loop.
 class Loop {
  public:
-  Loop(Application& application, Heartbeats& heartbeats, Notifier& notifier, Signals& signals)
+  Loop(Application& application, Heartbeats& heartbeats, Notifier& notifier, StopGuard& signals)
       : application_(application),
         heartbeats_(heartbeats),
         notifier_(notifier),
@@ -84,6 +84,9 @@ class Loop {
 
   // Returns when somebody asks to stop.
   void run() {
+    if (signals_.stop_asked())
+      return;
+    signals_.serving();
     notifier_.status(application_.status());
     notifier_.ready();
     const auto turn = std::min(kTick, notifier_.watchdog_interval().value_or(kTick));
@@ -94,18 +97,31 @@ class Loop {
       while (const auto signal = signals_.next()) {
         if (*signal == Signal::Stop)
           return;
-        reload();
+        unless_short_of_memory([this] { reload(); });
       }
       const auto now = std::chrono::steady_clock::now();
-      if (now >= next_tick) {
-        application_.tick();
-        next_tick = now + kTick;
-      }
-      report_life();
+      unless_short_of_memory([&] {
+        if (now >= next_tick) {
+          next_tick = now + kTick;
+          application_.tick();
+        }
+        report_life();
+      });
     }
   }
 
  private:
+  // What ends for want of memory is done again at the next turn, or at the next signal. A shortage
+  // that lasts starves the watchdog, which is for that.
+  template <typename Action>
+  static void unless_short_of_memory(Action action) {
+    try {
+      action();
+    } catch (const std::bad_alloc&) {
+      log::error("short of memory");
+    }
+  }
+
   void reload() {
     notifier_.reloading();
     if (const auto status = application_.reload(); status) {
@@ -136,7 +152,7 @@ class Loop {
   Application& application_;
   Heartbeats& heartbeats_;
   Notifier& notifier_;
-  Signals& signals_;
+  StopGuard& signals_;
   bool silent_ = false;
 };
 
@@ -160,7 +176,8 @@ tl::expected<int, Failure> run_checked(const Program& program, const Arguments& 
                   "makes one)"});
   }
   ::umask(077);
-  auto signals = Signals::take_over();
+  // From here on a signal to stop is heard, however long starting takes.
+  auto signals = StopGuard::start();
   if (!signals)
     return failure(signals.error());
   if (auto status = crypto::keep_memory_private(); !status)
@@ -195,11 +212,10 @@ tl::expected<int, Failure> run_checked(const Program& program, const Arguments& 
   if (!application)
     return failure(application.error());
   log::info("started", {{"program", program.name}, {"version", version()}});
-  Loop(**application, heartbeats, *notifier, *signals).run();
+  Loop(**application, heartbeats, *notifier, **signals).run();
 
   log::info("stopping");
   notifier->stopping();
-  const StopGuard guard;
   (*application)->stop();
   application->reset();
   log::info("stopped");

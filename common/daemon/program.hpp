@@ -57,7 +57,8 @@ struct Program {
   // Everything that can be found wrong with configuration and certificates without making or
   // changing anything; a failure is kExitUsage. Returns what --check prints: one line.
   std::function<Result<std::string>(const Foundation&)> check;
-  // Makes the program run; a failure is kExitFailure and must leave nothing behind.
+  // Makes the program run; a failure is kExitFailure and must leave nothing behind. Who is asked to
+  // stop meanwhile is cut off after kStopLimit.
   std::function<Result<std::unique_ptr<Application>>(const Foundation&)> start;
 };
 

@@ -1,5 +1,8 @@
 #include "common/daemon/self_probe.hpp"
 
+#include <new>
+#include <optional>
+
 #include "common/rpc/client.hpp"
 
 namespace common::daemon {
@@ -25,22 +28,30 @@ SelfProbe::~SelfProbe() {
 }
 
 void SelfProbe::run() {
-  rpc::Client client({.host = options_.address,
-                      .port = options_.port,
-                      .server_name = options_.server_name,
-                      .tls = tls_});
+  std::optional<rpc::Client> client;  // made anew after a failure
   do {
-    rpc::Request request{.service = options_.role, .operation = "status"};
-    request.deadline = rpc::now() + kProbeDeadline;
-    request.cancellation = &cancellation_;
-    const rpc::CallResult result = client.call(request);
-    if (result.outcome == rpc::Outcome::Answered)
-      options_.heartbeat->beat();
+    try {
+      if (!client) {
+        client.emplace(rpc::ClientOptions{.host = options_.address,
+                                          .port = options_.port,
+                                          .server_name = options_.server_name,
+                                          .tls = tls_});
+      }
+      rpc::Request request{.service = options_.role, .operation = "status"};
+      request.deadline = rpc::now() + kProbeDeadline;
+      request.cancellation = &cancellation_;
+      const rpc::CallResult result = client->call(request);
+      if (result.outcome == rpc::Outcome::Answered)
+        options_.heartbeat->beat();
+    } catch (const std::bad_alloc&) {
+      // As good as no answer: the watchdog decides how long that may go on.
+      client.reset();
+    }
   } while (wait_for_next());
 }
 
 bool SelfProbe::wait_for_next() {
-  const auto until = std::chrono::steady_clock::now() + kProbeEvery;
+  const auto until = std::chrono::steady_clock::now() + options_.every;
   MutexLock lock(mutex_);
   while (!stopping_) {
     const auto left = until - std::chrono::steady_clock::now();

@@ -30,6 +30,7 @@ class SelfProbe {
     std::string role;
     std::string ca;
     Heartbeat* heartbeat = nullptr;
+    std::chrono::milliseconds every = kProbeEvery;
   };
   static Result<std::unique_ptr<SelfProbe>> start(Options options);
 

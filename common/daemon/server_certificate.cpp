@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <span>
 
+#include "common/cell/certificate_files.hpp"
 #include "common/crypto/certificates.hpp"
 #include "common/io/unique_fd.hpp"
 
@@ -70,20 +71,41 @@ Status check_private_file(const std::string& path) {
   return {};
 }
 
-Result<CertificateValidity> check_server_certificate(const CertificateFiles& files,
-                                                     std::string_view role, WallTime now) {
+namespace {
+
+// How often a pair is read again because a renewal replaced it meanwhile.
+constexpr int kReadAttempts = 4;
+
+Result<crypto::PrivateKey> read_private_key(const std::string& path) {
+  TROTH_TRY_VOID(check_private_file(path));
+  TROTH_TRY(const auto pem, read_pem(path, "key"));
+  auto key = crypto::PrivateKey::from_pem(pem);
+  if (!key)
+    return tl::unexpected<Error>(key.error().in(path));
+  return key;
+}
+
+// The path of the key that belongs to the certificate.
+Result<std::string> matching_key(const crypto::Certificate& certificate,
+                                 const CertificateFiles& files) {
+  const auto key = read_private_key(files.key);
+  if (key && certificate.belongs_to(*key))
+    return files.key;
+  const std::string waiting = cell::waiting_key_path(files.key);
+  if (const auto next = read_private_key(waiting); next && certificate.belongs_to(*next))
+    return waiting;
+  if (!key)
+    return tl::unexpected<Error>(key.error());
+  return fail(ErrorCode::InvalidArgument,
+              "key {} does not belong to certificate {}; name the pair that was made together",
+              files.key, files.certificate);
+}
+
+Result<CheckedCertificate> check_once(const CertificateFiles& files, std::string_view role,
+                                      WallTime now) {
   TROTH_TRY(const auto authority, read_certificate(files.ca, "ca"));
   TROTH_TRY(const auto certificate, read_certificate(files.certificate, "certificate"));
-  TROTH_TRY_VOID(check_private_file(files.key));
-  TROTH_TRY(const auto key_pem, read_pem(files.key, "key"));
-  const auto key = crypto::PrivateKey::from_pem(key_pem);
-  if (!key)
-    return tl::unexpected<Error>(key.error().in(files.key));
-  if (!certificate.belongs_to(*key)) {
-    return fail(ErrorCode::InvalidArgument,
-                "key {} does not belong to certificate {}; name the pair that was made together",
-                files.key, files.certificate);
-  }
+  TROTH_TRY(std::string key, matching_key(certificate, files));
   const auto verified =
       crypto::verify_certificate(certificate, authority, {.now = now, .role = role});
   if (!verified) {
@@ -91,7 +113,24 @@ Result<CertificateValidity> check_server_certificate(const CertificateFiles& fil
     return fail(error.code, "{}; authority {}; {}", error.message, files.ca, kRenew);
   }
   TROTH_TRY(const auto info, certificate.inspect());
-  return CertificateValidity{info.not_before, info.not_after};
+  return CheckedCertificate{{info.not_before, info.not_after}, std::move(key)};
+}
+
+}  // namespace
+
+Result<CheckedCertificate> check_server_certificate(
+    const CertificateFiles& files, std::string_view role, WallTime now,
+    const std::function<Status(const CertificateFiles&)>& use) {
+  for (int attempt = 1;; ++attempt) {
+    auto checked = check_once(files, role, now);
+    Status used;
+    if (checked && use)
+      used = use({files.certificate, checked->key, files.ca});
+    if (checked && used)
+      return checked;
+    if (attempt == kReadAttempts)
+      return checked ? tl::unexpected<Error>(used.error()) : std::move(checked);
+  }
 }
 
 Result<ServerIdentity> read_server_certificate(const std::string& path) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -16,11 +17,20 @@ struct CertificateFiles {
   std::string ca;
 };
 
+struct CheckedCertificate {
+  CertificateValidity validity;
+  // The file with the key: the one that was named, or the one that a renewal has not yet put in its
+  // place (cell::waiting_key_path).
+  std::string key;
+};
+
 // Whether these files make a server with this role: readable, the key closed to others and the
-// certificate's own, the certificate signed by the authority for this role and in time. Each
-// failure names the file and what to do. Reads files.
-Result<CertificateValidity> check_server_certificate(const CertificateFiles& files,
-                                                     std::string_view role, WallTime now);
+// certificate's own, the certificate signed by the authority for this role and in time. Then lets
+// `use`, if given, read them in turn. A pair that is being renewed is read again, so a failure
+// stands for files that stay as they are. Each failure names the file and what to do. Reads files.
+Result<CheckedCertificate> check_server_certificate(
+    const CertificateFiles& files, std::string_view role, WallTime now,
+    const std::function<Status(const CertificateFiles&)>& use = {});
 
 // What the certificate in this file says; a part that it does not name is empty.
 struct ServerIdentity {

@@ -12,8 +12,8 @@ enum class Signal : std::uint8_t {
   Reload,  // SIGHUP
 };
 
-// Signals as events of the main loop. Made before any other thread, which then inherits the mask:
-// the signals are blocked everywhere and read here. SIGPIPE is ignored. Main thread only.
+// Signals as events. Made before any other thread, which then inherits the mask:
+// the signals are blocked everywhere and read here, by one thread. SIGPIPE is ignored.
 class Signals {
  public:
   static Result<Signals> take_over();

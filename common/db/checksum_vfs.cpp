@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -50,11 +51,9 @@ int close_file(sqlite3_file* file) {
   return self(file).real->pMethods->xClose(self(file).real);
 }
 
-int read_file(sqlite3_file* file, void* into, int count, sqlite3_int64 offset) {
-  sqlite3_file* const real = self(file).real;
-  const int rc = real->pMethods->xRead(real, into, count, offset);
-  if (self(file).kind != DiskFile::Main)
-    return rc;
+// One page of the main file, checked.
+int read_page(sqlite3_file* real, std::span<std::byte, kPageSize> into, sqlite3_int64 offset) {
+  const int rc = real->pMethods->xRead(real, into.data(), static_cast<int>(kPageSize), offset);
   if (rc == SQLITE_IOERR_SHORT_READ) {
     // Past the end is an answer (SQLite sees zeros); a page cut in two is damage.
     sqlite3_int64 size = 0;
@@ -62,13 +61,40 @@ int read_file(sqlite3_file* file, void* into, int count, sqlite3_int64 offset) {
       return SQLITE_IOERR_FSTAT;
     return size <= offset ? SQLITE_IOERR_SHORT_READ : SQLITE_IOERR_DATA;
   }
-  if (rc != SQLITE_OK || is_header_look(count, offset))
+  if (rc != SQLITE_OK)
     return rc;
-  if (!is_whole_page(count, offset))
-    return SQLITE_IOERR_DATA;
-  const Page page(static_cast<const std::byte*>(into), kPageSize);
-  return page_is_intact(static_cast<std::uint64_t>(offset) / kPageSize, page) ? SQLITE_OK
+  return page_is_intact(static_cast<std::uint64_t>(offset) / kPageSize, into) ? SQLITE_OK
                                                                               : SQLITE_IOERR_DATA;
+}
+
+// From 3.45 on, SQLite may read the pages of a long value without its page cache and without their
+// last bytes, where our checksum is (still newer ones ask first, and are told no). Whatever part it
+// wants, the whole page is read and checked.
+int read_part(sqlite3_file* real, std::span<std::byte> into, sqlite3_int64 offset) {
+  std::array<std::byte, kPageSize> page;
+  while (!into.empty()) {
+    const auto skipped = static_cast<std::size_t>(offset) % kPageSize;
+    const int rc = read_page(real, page, offset - static_cast<sqlite3_int64>(skipped));
+    if (rc != SQLITE_OK) {
+      std::memset(into.data(), 0, into.size());  // what SQLite expects with a short read
+      return rc;
+    }
+    const std::size_t taken = std::min(into.size(), kPageSize - skipped);
+    std::memcpy(into.data(), page.data() + skipped, taken);
+    into = into.subspan(taken);
+    offset += static_cast<sqlite3_int64>(taken);
+  }
+  return SQLITE_OK;
+}
+
+int read_file(sqlite3_file* file, void* into, int count, sqlite3_int64 offset) {
+  sqlite3_file* const real = self(file).real;
+  if (self(file).kind != DiskFile::Main || is_header_look(count, offset))
+    return real->pMethods->xRead(real, into, count, offset);
+  const std::span bytes(static_cast<std::byte*>(into), static_cast<std::size_t>(count));
+  if (is_whole_page(count, offset))
+    return read_page(real, bytes.first<kPageSize>(), offset);
+  return read_part(real, bytes, offset);
 }
 
 int write_file(sqlite3_file* file, const void* from, int count, sqlite3_int64 offset) {

@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include <new>
+
 #include "common/db/page_checksum.hpp"
 
 namespace common::db {
@@ -160,10 +162,13 @@ Result<Statement> Connection::prepare(std::string_view sql) {
     return tl::unexpected(error_of(rc, sql));
   if (prepared == nullptr)
     return fail(ErrorCode::Internal, "no statement in \"{}\"", sql);
+  Statement statement(*this, prepared, nullptr);
   if (!keep)
-    return Statement(*this, prepared, nullptr);
+    return statement;
+  // Until it has its place, it is finalized with `statement`: making the place may throw.
   entry = statements_.emplace(std::string(sql), Cached{prepared, true}).first;
-  return Statement(*this, prepared, &entry->second.in_use);
+  statement.keep(entry->second.in_use);
+  return statement;
 }
 
 Result<std::int64_t> Connection::query_int64(std::string_view sql) {
@@ -184,6 +189,12 @@ Status Connection::execute_script(std::string_view sql) {
 
 std::int64_t Connection::changes() const {
   return sqlite3_changes64(database_);
+}
+
+void Connection::give_transaction_up() {
+  // Should it fail, Transaction tries again.
+  if (in_transaction())
+    sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
 }
 
 bool Connection::in_transaction() const {
@@ -226,16 +237,25 @@ Error Connection::error_of(int result_code, std::string_view doing) {
   // The message belongs to the failing call only if the connection still remembers that call.
   const bool current = database_ != nullptr && sqlite3_extended_errcode(database_) == result_code;
   const char* const text = current ? sqlite3_errmsg(database_) : sqlite3_errstr(result_code);
-  Error error{code_of(result_code),
-              fmt::format("{} (SQLite {}), in: {}", text, result_code, doing.substr(0, 200))};
-  if (error.code == ErrorCode::Corrupt) {
-    error.message = "a damaged page or record was found: " + error.message;
-  }
+  const ErrorCode code = code_of(result_code);
   failed_beside_the_wal_ =
-      error.code == ErrorCode::ResourceExhausted || result_code == SQLITE_IOERR_SHMSIZE;
-  const bool disk_failed = error.code == ErrorCode::IoError && access_ != Access::ReadOnly;
-  if ((error.code == ErrorCode::Corrupt || disk_failed) && !damage_)
-    damage_ = error;
+      code == ErrorCode::ResourceExhausted || result_code == SQLITE_IOERR_SHMSIZE;
+  const bool disk_failed = code == ErrorCode::IoError && access_ != Access::ReadOnly;
+  const bool is_damage = (code == ErrorCode::Corrupt || disk_failed) && !damage_;
+  // Before anything that takes memory: what failed matters more than its description.
+  if (is_damage)
+    damage_.emplace(Error{code, {}});
+  Error error{code, {}};
+  try {
+    const char* const found =
+        code == ErrorCode::Corrupt ? "a damaged page or record was found: " : "";
+    error.message =
+        fmt::format("{}{} (SQLite {}), in: {}", found, text, result_code, doing.substr(0, 200));
+    if (is_damage)
+      damage_->message = error.message;
+  } catch (const std::bad_alloc&) {
+    static_cast<void>(text);  // the code alone, then
+  }
   return error;
 }
 
@@ -252,7 +272,11 @@ Transaction::~Transaction() {
     return;
   connection_->set_deadline(std::nullopt);
   // Should it fail, the next begin() tries again before anything else happens.
-  static_cast<void>(connection_->run("ROLLBACK"));
+  try {
+    static_cast<void>(connection_->run("ROLLBACK"));
+  } catch (const std::bad_alloc&) {
+    return;
+  }
 }
 
 Status Transaction::commit() {
@@ -276,8 +300,20 @@ Result<Savepoint> Savepoint::begin(Connection& connection) {
 Savepoint::~Savepoint() {
   if (connection_ == nullptr || !connection_->in_transaction())
     return;
-  static_cast<void>(connection_->run("ROLLBACK TO part"));
-  static_cast<void>(connection_->run("RELEASE part"));
+  // Undoing is not a matter of time.
+  const auto deadline = connection_->deadline();
+  connection_->set_deadline(std::nullopt);
+  bool undone = false;
+  try {
+    undone = connection_->run("ROLLBACK TO part").has_value();
+    undone = connection_->run("RELEASE part").has_value() && undone;
+  } catch (const std::bad_alloc&) {
+    undone = false;
+  }
+  // What cannot be undone alone must not be committed with the others.
+  if (!undone)
+    connection_->give_transaction_up();
+  connection_->set_deadline(deadline);
 }
 
 Status Savepoint::release() {

@@ -58,10 +58,13 @@ class Connection {
   [[nodiscard]] std::int64_t changes() const;
   // False after SQLite itself rolled a failed transaction back.
   [[nodiscard]] bool in_transaction() const;
+  // Rolls the transaction back, if there is one.
+  void give_transaction_up();
   [[nodiscard]] int reserved_bytes() const;
 
   // From now on statements fail with DeadlineExceeded after this instant, also in mid-step.
   void set_deadline(std::optional<Instant> deadline);
+  [[nodiscard]] std::optional<Instant> deadline() const { return deadline_; }
   [[nodiscard]] Status check_time() const;
 
   // Copies the WAL into the database as far as readers allow. Pages in the WAL and copied ones.
@@ -82,7 +85,8 @@ class Connection {
   // enters it into the WAL's index, which takes memory and room of its own.
   [[nodiscard]] bool failed_beside_the_wal() const { return failed_beside_the_wal_; }
 
-  // Translates an SQLite result code, and notes damage.
+  // Translates an SQLite result code, and notes damage. Does not throw: without memory the error
+  // has no message.
   [[nodiscard]] Error error_of(int result_code, std::string_view doing);
 
  private:

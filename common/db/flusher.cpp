@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
+#include <new>
 
 namespace common::db {
 namespace {
@@ -15,6 +16,9 @@ using namespace std::chrono_literals;
 // No wait is without an end: the thread looks around this often even if a wake-up was lost.
 constexpr auto kLongestSleep = 1h;
 
+// How long the mark waits for a full disk to have room again.
+constexpr auto kRoomRetry = 1s;
+
 // Whatever it throws is its failure: waiters must not be left waiting for a sync that never ends.
 Status call_hook(const std::function<Status()>& hook) {
   if (!hook)
@@ -23,6 +27,20 @@ Status call_hook(const std::function<Status()>& hook) {
     return hook();
   } catch (const std::exception& e) {
     return fail(ErrorCode::Internal, "what runs before a sync threw: {}", e.what());
+  }
+}
+
+Status sync_after_hook(const std::function<Status()>& hook, DiskProbe* probe, int wal) {
+  try {
+    TROTH_TRY_VOID(call_hook(hook));
+    int error = probe != nullptr ? probe->on_sync(DiskFile::Wal) : 0;
+    if (error == 0 && ::fdatasync(wal) != 0)
+      error = errno;
+    if (error != 0)
+      return fail_errno(error, "syncing the database's WAL");
+    return {};
+  } catch (const std::bad_alloc&) {
+    return tl::unexpected(Error{ErrorCode::IoError, "sync failed"});  // no memory to say why
   }
 }
 
@@ -56,14 +74,7 @@ void Flusher::committed(std::uint64_t number) {
 
 Status Flusher::sync_wal() {
   const std::uint64_t covered = committed_.load();
-  Status synced = call_hook(options_.before_sync);
-  if (synced) {
-    int error = options_.probe != nullptr ? options_.probe->on_sync(DiskFile::Wal) : 0;
-    if (error == 0 && ::fdatasync(wal_.get()) != 0)
-      error = errno;
-    if (error != 0)
-      synced = fail_errno(error, "syncing the database's WAL");
-  }
+  Status synced = sync_after_hook(options_.before_sync, options_.probe, wal_.get());
   if (!synced) {
     poison_.set(synced.error());
     return synced;
@@ -101,18 +112,38 @@ Status Flusher::wait_stable(std::uint64_t number, Instant deadline) {
 
 Status Flusher::write_mark(std::uint64_t stable, bool clean) {
   Status written = mark_->record(stable, clean);
-  if (!written)
+  // The mark is a lower bound, so without room for it nothing is wrong but that it is late. Any
+  // other failure is the disk's.
+  if (!written && written.error().code != ErrorCode::NoSpace)
     poison_.set(written.error());
   return written;
 }
 
+Flusher::Round Flusher::sync_and_mark() {
+  Round round;
+  try {
+    if (!wait_stable(committed_.load(), clock_.now() + kLongestSleep))
+      return round;
+    round.stable = stable_.load();
+    const Status written = write_mark(round.stable, false);
+    round.marked = written.has_value();
+    round.no_room = !written && written.error().code == ErrorCode::NoSpace;
+  } catch (const std::bad_alloc&) {
+    round.no_room = true;  // the same for the mark: it is late, and written when it can be
+  }
+  return round;
+}
+
 void Flusher::flush_main() {
-  std::uint64_t marked = stable_.load();
+  std::uint64_t marked = mark_->state().stable;
+  bool no_room = false;
   MutexLock lock(mutex_);
   while (!stopping_) {
     asleep_.store(true);
-    if (committed_.load() == marked)
-      changed_.wait_for(mutex_, kLongestSleep);
+    // Without room only the mark has to wait, not what is still to be synced.
+    const bool wait_for_room = no_room && committed_.load() == stable_.load();
+    if (committed_.load() == marked || wait_for_room)
+      changed_.wait_for(mutex_, wait_for_room ? Duration(kRoomRetry) : Duration(kLongestSleep));
     asleep_.store(false);
     if (committed_.load() == marked)
       continue;
@@ -125,15 +156,14 @@ void Flusher::flush_main() {
     if (stopping_)
       return;
     lock.unlock();
-    const Status synced = wait_stable(committed_.load(), clock_.now() + kLongestSleep);
-    const std::uint64_t stable = stable_.load();
-    const bool marked_now = synced && write_mark(stable, false);
+    const Round round = sync_and_mark();
     lock.lock();
     if (poison_.is_set())
       return;  // there is nothing more to flush
-    // Otherwise the wait has only run out: the machine slept through somebody else's sync.
-    if (marked_now)
-      marked = stable;
+    // Not marked without a reason: the machine slept through somebody else's sync.
+    if (round.marked)
+      marked = round.stable;
+    no_room = round.no_room;
   }
 }
 
@@ -149,7 +179,11 @@ Status Flusher::close(bool clean) {
   if (!clean)
     return {};
   TROTH_TRY_VOID(poison_.check());
-  return write_mark(stable_.load(), true);
+  Status written = write_mark(stable_.load(), true);
+  // All is on the disk; only the next opening has to find that out for itself.
+  if (!written && written.error().code == ErrorCode::NoSpace)
+    return {};
+  return written;
 }
 
 }  // namespace common::db

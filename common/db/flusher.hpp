@@ -54,6 +54,12 @@ class Flusher {
   void flush_main();
   [[nodiscard]] Status sync_wal();
   [[nodiscard]] Status write_mark(std::uint64_t stable, bool clean);
+  struct Round {
+    bool marked = false;
+    bool no_room = false;  // the mark could not be written for now
+    std::uint64_t stable = 0;
+  };
+  [[nodiscard]] Round sync_and_mark();
 
   const UniqueFd wal_;
   const std::unique_ptr<StableMark> mark_;  // the thread's; after its end, close()'s

@@ -278,12 +278,17 @@ Result<OpenedDatabase> open_database(const std::string& path, const Options& opt
   }
   opened.commits = identity->commits;
   // Before the first write: from now on a stop is not clean until it is said to be.
-  TROTH_TRY_VOID(opened.mark->record(opened.mark->state().stable, false));
+  if (opened.mark->state().clean)
+    TROTH_TRY_VOID(opened.mark->record(opened.mark->state().stable, false));
   TROTH_TRY_VOID(migrate(*opened.writer, migrations, path, opened.commits));
   if (unclean)
     TROTH_TRY_VOID(rewrite_wal(*opened.writer, path));
   TROTH_TRY(opened.wal, open_wal(io, path, options.probe));
-  TROTH_TRY_VOID(opened.mark->record(opened.commits, false));
+  // A lower bound: on a full disk the flusher brings it up to date later.
+  if (Status marked = opened.mark->record(opened.commits, false);
+      !marked && marked.error().code != ErrorCode::NoSpace) {
+    return tl::unexpected(marked.error());
+  }
   return opened;
 }
 

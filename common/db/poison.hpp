@@ -3,6 +3,7 @@
 // The one-way switch of a store whose state is no longer known.
 
 #include <atomic>
+#include <new>
 
 #include "common/result.hpp"
 #include "common/sync/locked.hpp"
@@ -13,12 +14,16 @@ namespace common::db {
 // opening the database anew, which verifies it, gets rid of it. Safe from any thread.
 class Poison {
  public:
-  // The first reason is kept.
+  // The first reason is kept. Does not throw.
   void set(const Error& why) {
     auto reason = reason_.lock();
     if (set_.load(std::memory_order_relaxed))
       return;
-    *reason = why;
+    try {
+      *reason = why;
+    } catch (const std::bad_alloc&) {
+      reason->code = why.code;  // it holds without its sentence
+    }
     set_.store(true, std::memory_order_release);
   }
 

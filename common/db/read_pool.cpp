@@ -13,7 +13,7 @@ Status call_look(FunctionRef<Status(ReadTx&)> look, ReadTx& tx) {
   try {
     return look(tx);
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::ResourceExhausted, "out of memory in a read");
+    return tl::unexpected(Error{ErrorCode::ResourceExhausted, "out of memory"});
   } catch (const std::exception& e) {
     return fail(ErrorCode::Internal, "a read threw: {}", e.what());
   }
@@ -91,9 +91,6 @@ Status ReadPool::read(FunctionRef<Status(ReadTx&)> look, Instant deadline) {
   }
   if (const auto damage = connection->take_damage())
     poison_.set(*damage);
-  // A connection that could not leave its transaction would hold the WAL: drop it.
-  if (connection->in_transaction())
-    connection.reset();
   return done;
 }
 

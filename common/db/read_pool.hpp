@@ -36,7 +36,12 @@ class ReadPool {
   struct Loan {
     Loan(ReadPool& from, std::unique_ptr<Connection> lent)
         : pool(from), connection(std::move(lent)) {}
-    ~Loan() { pool.give_back(std::move(connection)); }
+    ~Loan() {
+      // One that could not leave its transaction would hold the WAL: drop it.
+      if (connection != nullptr && connection->in_transaction())
+        connection.reset();
+      pool.give_back(std::move(connection));
+    }
     Loan(const Loan&) = delete;
     Loan& operator=(const Loan&) = delete;
     ReadPool& pool;

@@ -72,6 +72,8 @@ class Statement {
   void bind_unsigned(int index, std::uint64_t value);
   void note_bind(int result_code);
   void finish();
+  // The connection keeps it prepared from now on; no longer ours to finalize.
+  void keep(bool& in_use) { in_use_ = &in_use; }
 
   Connection* connection_;
   sqlite3_stmt* prepared_;

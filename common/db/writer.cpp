@@ -6,6 +6,8 @@
 #include <exception>
 #include <new>
 
+#include "common/failpoint/failpoint.hpp"
+
 // The life of one commit: commit() -> try_commit_alone() or enqueue() and wait_until_done();
 // writer_main() -> take_group() -> run_group(); both end in finish_commit().
 
@@ -36,7 +38,7 @@ Status call_change(Writer::Change& change, WriteTx& tx) {
   try {
     return change(tx);
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::ResourceExhausted, "out of memory in a commit");
+    return tl::unexpected(Error{ErrorCode::ResourceExhausted, "out of memory"});
   } catch (const std::exception& e) {
     return fail(ErrorCode::Internal, "a commit threw: {}", e.what());
   }
@@ -171,6 +173,7 @@ void Writer::writer_main() {
       if (first_ == nullptr && !checkpoint_due_.load()) {
         // In this order, so that a commit in between either is seen or sees this thread asleep.
         asleep_.store(true);
+        TROTH_FAILPOINT("db.writer.falls_asleep");
         const bool copied = wal_pages_.load() == 0;
         asleep_.store(copied);
         timed_out = !queue_changed_.wait_for(queue_mutex_, copied ? kLongestSleep : kIdle);
@@ -182,7 +185,7 @@ void Writer::writer_main() {
     }
     seen_commits = flusher_.last_committed();
     if (checkpoint_due_.load())
-      checkpoint();
+      checkpoint_if_memory_allows();
     if (waiting_.load() != 0)
       commit_waiting();
   }
@@ -208,21 +211,46 @@ void Writer::commit_waiting() {
   }
 }
 
-// Longer than most: the steps of one transaction, each with its own way to fail.
+// What fails for want of memory here fails these requests, never the process: this may be
+// db-writer.
 std::size_t Writer::run_group(Group group) {
+  const std::uint64_t before = last_commit_;
+  std::size_t finished = 0;
+  try {
+    return run_transaction(group, finished);
+  } catch (const std::bad_alloc&) {
+    finished = std::max<std::size_t>(finished, 1);  // so that it ends
+    if (last_commit_ != before)
+      return finished;  // done; it was the work afterwards that had no memory
+    return fail_all(group.first(finished), {ErrorCode::ResourceExhausted, "out of memory"});
+  }
+}
+
+// Those that have not failed by themselves.
+std::size_t Writer::fail_all(Group group, const Error& error) {
+  for (Request* request : group) {
+    if (!request->outcome)
+      continue;
+    Error copy{error.code, {}};
+    try {
+      copy = error;
+    } catch (const std::bad_alloc&) {
+      copy.message.clear();  // the code is what matters: that an outcome is unknown, say
+    }
+    request->outcome = tl::unexpected(std::move(copy));
+  }
+  return group.size();
+}
+
+// Longer than most: the steps of one transaction, each with its own way to fail. `finished` is how
+// many of the group have been run.
+std::size_t Writer::run_transaction(Group group, std::size_t& finished) {
   const Instant begun = clock_.now();
   if (group.size() > 1)
     last_crowd_.store(begun.time_since_epoch().count());
   const std::uint64_t number = last_commit_ + 1;
   for (Request* request : group)
     request->outcome = number;
-  const auto fail_all = [&](Group failed, const Error& error) {
-    for (Request* request : failed) {
-      if (request->outcome)
-        request->outcome = tl::unexpected(error);
-    }
-    return failed.size();
-  };
   if (Status usable = poison_.check(); !usable)
     return fail_all(group, usable.error());
   auto transaction = Transaction::begin(*connection_);
@@ -230,7 +258,6 @@ std::size_t Writer::run_group(Group group) {
     notice_damage();
     return fail_all(group, transaction.error());
   }
-  std::size_t finished = 0;
   std::size_t succeeded = 0;
   while (finished < group.size() && (finished == 0 || clock_.now() - begun < kMaxGroupTime)) {
     Request& request = *group[finished++];
@@ -239,7 +266,7 @@ std::size_t Writer::run_group(Group group) {
       ++succeeded;
       continue;
     }
-    request.outcome = tl::unexpected(done.error());
+    request.outcome = tl::unexpected(std::move(done).error());
     if (!connection_->in_transaction()) {
       // SQLite undid the whole transaction (no memory, full disk, interrupt): so the others', too.
       notice_damage();
@@ -306,9 +333,8 @@ Status Writer::finish_commit(Transaction& transaction, std::uint64_t number) {
     if (committed.error().code == ErrorCode::OutcomeUnknown) {
       poison_.set(committed.error());
     } else if (connection_->failed_beside_the_wal()) {
-      if (Status covered = cover_failed_commit(); !covered) {
+      if (!cover_failed_commit())
         committed.error().code = ErrorCode::OutcomeUnknown;  // after a kill -9 it may be there
-      }
     }
     return committed;
   }
@@ -319,13 +345,16 @@ Status Writer::finish_commit(Transaction& transaction, std::uint64_t number) {
 
 // The failed commit may be whole in the WAL, only not in its index: SQLite goes on without it, but
 // a recovery would find it. A commit that changes nothing takes its place there.
-Status Writer::cover_failed_commit() {
+bool Writer::cover_failed_commit() {
   constexpr const char* kSetNumber = "UPDATE troth_database SET commits = ?1";
-  TROTH_TRY(Transaction cover, Transaction::begin(*connection_));
-  // There and back: a page that never changed is not written.
-  TROTH_TRY_VOID(connection_->run(kSetNumber, last_commit_ + 1));
-  TROTH_TRY_VOID(connection_->run(kSetNumber, last_commit_));
-  return cover.commit();
+  try {
+    auto cover = Transaction::begin(*connection_);
+    // There and back: a page that never changed is not written.
+    return cover && connection_->run(kSetNumber, last_commit_ + 1) &&
+           connection_->run(kSetNumber, last_commit_) && cover->commit();
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
 }
 
 void Writer::notice_damage() {
@@ -343,6 +372,14 @@ void Writer::notice_wal() {
   if (clock_.now() < next_checkpoint_ || checkpoint_due_.exchange(true))
     return;
   wake_thread();
+}
+
+void Writer::checkpoint_if_memory_allows() {
+  try {
+    checkpoint();
+  } catch (const std::bad_alloc&) {
+    return;  // it becomes due again, by its size or when idle
+  }
 }
 
 void Writer::checkpoint() {

@@ -82,15 +82,19 @@ class Writer {
 
   // Gives the first ones of the group their outcomes and returns how many.
   [[nodiscard]] std::size_t run_group(Group group) REQUIRES(commit_mutex_);
+  [[nodiscard]] std::size_t run_transaction(Group group, std::size_t& finished)
+      REQUIRES(commit_mutex_);
+  static std::size_t fail_all(Group group, const Error& error);
   void run_one_by_one(Group group, const Request& culprit) REQUIRES(commit_mutex_);
   [[nodiscard]] Status run_request(Request& request, bool alone, std::uint64_t number)
       REQUIRES(commit_mutex_);
   [[nodiscard]] Status finish_commit(Transaction& transaction, std::uint64_t number)
       REQUIRES(commit_mutex_);
-  [[nodiscard]] Status cover_failed_commit() REQUIRES(commit_mutex_);
+  [[nodiscard]] bool cover_failed_commit() REQUIRES(commit_mutex_);
   void notice_damage() REQUIRES(commit_mutex_);
   void notice_wal() REQUIRES(commit_mutex_);
   void checkpoint() EXCLUDES(commit_mutex_);
+  void checkpoint_if_memory_allows() EXCLUDES(commit_mutex_);
   void wake_thread() EXCLUDES(queue_mutex_);
 
   const Options options_;

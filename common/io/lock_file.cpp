@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "common/failpoint/failpoint.hpp"
+
 namespace common::io {
 namespace {
 
@@ -49,6 +51,7 @@ Result<LockFile> LockFile::acquire(const std::string& path, const std::string& w
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd.valid())
     return fail_errno(errno, "opening lock file {}", path);
+  TROTH_FAILPOINT("io.lock_file.before_lock");
   int locked = 0;
   do {
     locked = ::flock(fd.get(), LOCK_EX | LOCK_NB);

@@ -232,6 +232,7 @@ Result<std::vector<Entry>> PosixFileIo::list(std::string_view path) {
   static_cast<void>(fd.release());  // the stream closes it
   std::vector<Entry> entries;
   errno = 0;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): safe on a stream that no other thread has
   while (const dirent* entry = ::readdir(directory.stream)) {
     const std::string_view name(entry->d_name);
     if (name == "." || name == "..")

@@ -125,6 +125,9 @@ Keeper& keeper() {
   return *kept;
 }
 
+// Lines that could not be put together: a line is not worth a process.
+std::atomic<std::uint64_t> lost_for_memory{0};
+
 spdlog::level::level_enum to_spdlog(Level level) {
   switch (level) {
     case Level::Debug:
@@ -153,9 +156,13 @@ void write(Level level, std::string_view message, std::initializer_list<Field> f
   State& state = keeper().current();
   if (level < state.level)
     return;
-  const std::string payload =
-      render_payload(state.format, level, message, {fields.begin(), fields.size()});
-  state.logger.log(to_spdlog(level), spdlog::string_view_t(payload.data(), payload.size()));
+  try {
+    const std::string payload =
+        render_payload(state.format, level, message, {fields.begin(), fields.size()});
+    state.logger.log(to_spdlog(level), spdlog::string_view_t(payload.data(), payload.size()));
+  } catch (const std::bad_alloc&) {
+    ++lost_for_memory;
+  }
 }
 
 bool is_journal_stream(int fd, const char* journal_stream) {
@@ -166,7 +173,7 @@ bool is_journal_stream(int fd, const char* journal_stream) {
 }
 
 std::uint64_t dropped_lines() {
-  return keeper().current().sink->dropped();
+  return keeper().current().sink->dropped() + lost_for_memory;
 }
 
 }  // namespace common::log

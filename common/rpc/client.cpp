@@ -47,6 +47,10 @@ Status check_identity(const tls::Connection& session, const ClientOptions& optio
               options.server_name);
 }
 
+bool is_refusal_by_tls(const Error& error) {
+  return error.code == ErrorCode::Unauthenticated || error.code == ErrorCode::Expired;
+}
+
 }  // namespace
 
 struct Client::Exchange {
@@ -55,6 +59,7 @@ struct Client::Exchange {
   bool sent_any = false;     // at least one byte of the request may have left
   bool heard_any = false;    // at least one byte of the reply has come
   bool early_reply = false;  // the server answered before it had everything
+  bool cut_off = false;      // the server takes no more of the request
   bool answered = false;     // the reply's head is known: the server has decided
   Error sink_error{};
   HttpReplyHead head;
@@ -159,24 +164,30 @@ Status Client::wait(Exchange& exchange, short events) {
   return {};
 }
 
+// The connection takes no more of the request, whatever the reason that TLS gives for it.
+Status Client::cut_off(Exchange& exchange, const Result<tls::Progress>& step) const {
+  exchange.cut_off = true;
+  if (!step)
+    return tl::unexpected(step.error());
+  return fail(ErrorCode::IoError, "{} hung up", options_.server_name);
+}
+
 Status Client::send(Exchange& exchange, std::span<const std::byte> bytes) {
   while (!bytes.empty() && !exchange.early_reply) {
-    TROTH_TRY(const auto step, tls_->write(bytes));
-    if (step.closed)
-      return fail(ErrorCode::IoError, "{} hung up", options_.server_name);
-    if (step.done > 0) {
+    const auto step = tls_->write(bytes);
+    if (!step || step->closed)
+      return cut_off(exchange, step);
+    if (step->done > 0) {
       exchange.sent_any = true;
-      bytes = bytes.subspan(step.done);
+      bytes = bytes.subspan(step->done);
       continue;
     }
     // Part of a record may have left even though none is complete.
     exchange.sent_any = true;
-    TROTH_TRY_VOID(wait(exchange, POLLIN | (step.want_write ? POLLOUT : 0)));
+    TROTH_TRY_VOID(wait(exchange, POLLIN | (step->want_write ? POLLOUT : 0)));
     const auto heard = tls_->read(in_.room(kRecord));
-    if (!heard)
-      return tl::unexpected(heard.error());
-    if (heard->closed)
-      return fail(ErrorCode::IoError, "{} hung up", options_.server_name);
+    if (!heard || heard->closed)
+      return cut_off(exchange, heard);
     in_.added(heard->done);
     exchange.early_reply = heard->done > 0;
   }
@@ -351,9 +362,7 @@ Result<Answer> Client::receive_answer(Exchange& exchange) {
 
 // What to tell about a call that ended without an answer.
 Error Client::lost(const Exchange& exchange, Error error) const {
-  const bool refused_by_tls =
-      !proven_ && !exchange.heard_any &&
-      (error.code == ErrorCode::Unauthenticated || error.code == ErrorCode::Expired);
+  const bool refused_by_tls = !proven_ && !exchange.heard_any && is_refusal_by_tls(error);
   if (exchange.sent_any && !refused_by_tls) {
     return Error{ErrorCode::OutcomeUnknown, "perhaps executed: " + error.message};
   }
@@ -361,6 +370,12 @@ Error Client::lost(const Exchange& exchange, Error error) const {
     error.code = ErrorCode::Unavailable;
   }
   return error;
+}
+
+// Nothing of a request could be sent: an alert that came before the connection broke knows more.
+Error Client::why_cut_off(Error error) {
+  const auto heard = tls_->read(in_.room(kRecord));
+  return !heard && is_refusal_by_tls(heard.error()) ? heard.error() : std::move(error);
 }
 
 CallResult Client::call(const Request& request) {
@@ -398,16 +413,19 @@ CallResult Client::try_call(const Request& request) {
   }
   Status sent = send_request(exchange);
   if (!sent) {
-    // A server that refuses a large request answers and closes: its reply says why.
-    const bool hung_up = sent.error().code == ErrorCode::IoError && exchange.sent_any;
-    if (!hung_up)
+    if (!exchange.cut_off)
       return not_answered(sent.error());
+    if (!exchange.sent_any)
+      return not_answered(why_cut_off(std::move(sent.error())));
+    // A server that refuses a large request answers and closes: its reply says why.
     exchange.deadline = std::min(exchange.deadline, now() + kLookForReason);
     exchange.early_reply = true;
   }
   Result<Answer> answer = receive_answer(exchange);
-  if (!exchange.answered)
-    return not_answered(sent ? answer.error() : sent.error());
+  if (!exchange.answered) {
+    const bool knows_more = sent.has_value() || is_refusal_by_tls(answer.error());
+    return not_answered(knows_more ? answer.error() : sent.error());
+  }
   proven_ = true;
   if (!answer && answer.error().code == ErrorCode::Expired)
     prove_again_ = Instant{};  // the session has ended sooner than we thought

@@ -124,6 +124,7 @@ class Client {
 
   CallResult try_call(const Request& request);
   Status authenticate(Instant deadline, const Cancellation* cancellation);
+  Status cut_off(Exchange& exchange, const Result<tls::Progress>& step) const;
   Status send(Exchange& exchange, std::span<const std::byte> bytes);
   Status send_source(Exchange& exchange);
   Status send_request(Exchange& exchange);
@@ -134,6 +135,7 @@ class Client {
   Status receive_into(Exchange& exchange, std::span<std::byte> into);
   Result<Answer> receive_answer(Exchange& exchange);
   Status wait(Exchange& exchange, short events);
+  Error why_cut_off(Error error);
   Error lost(const Exchange& exchange, Error error) const;
 
   ClientOptions options_;

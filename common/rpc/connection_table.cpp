@@ -15,9 +15,11 @@ Duration granularity_of(const ServerLimits& limits) {
 
 }  // namespace
 
-ConnectionTable::ConnectionTable(ServerShared& shared, int epoll_fd, std::function<bool()> pressed)
+ConnectionTable::ConnectionTable(ServerShared& shared, int handshake_epoll, int call_epoll,
+                                 std::function<bool()> pressed)
     : shared_(shared),
-      epoll_fd_(epoll_fd),
+      handshake_epoll_(handshake_epoll),
+      call_epoll_(call_epoll),
       pressed_(std::move(pressed)),
       granularity_(granularity_of(shared.limits)) {}
 
@@ -30,20 +32,25 @@ void ConnectionTable::add(UniqueFd socket, Origin origin) {
     return;
   }
   const auto unit = per_unit_.find(origin.cap_unit);
-  if (unit != per_unit_.end() && unit->second >= shared_.limits.connections_per_address) {
+  if (unit != per_unit_.end() &&
+      unit->second.connections >= shared_.limits.connections_per_address) {
     ServerCounters::add(shared_.counters.refused_per_address);
     return;
   }
   const std::uint64_t id = ++last_id_;
   const int fd = socket.get();
   const std::string cap_unit = origin.cap_unit;
-  auto connection =
-      std::make_unique<ServerConnection>(id, std::move(socket), std::move(origin), shared_);
+  auto collected =
+      unit != per_unit_.end() ? unit->second.collected : std::make_shared<CollectedShare>();
+  auto connection = std::make_unique<ServerConnection>(id, std::move(socket), std::move(origin),
+                                                       shared_, collected);
   const Instant deadline = connection->deadline();
   // Counted last, when nothing can run out of memory any more.
   const auto entry = entries_.emplace(id, Entry{std::move(connection), true}).first;
   try {
-    ++per_unit_[cap_unit];
+    Unit& place = per_unit_[cap_unit];
+    ++place.connections;
+    place.collected = std::move(collected);
   } catch (const std::bad_alloc&) {
     entries_.erase(entry);
     throw;
@@ -51,7 +58,7 @@ void ConnectionTable::add(UniqueFd socket, Origin origin) {
   epoll_event event{};
   event.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT;
   event.data.u64 = id;
-  ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event);
+  ::epoll_ctl(handshake_epoll_, EPOLL_CTL_ADD, fd, &event);
   wake_by_locked(deadline);
   if (entries_.size() * 4 > shared_.limits.connections * 3)
     wake_by_locked(now() + granularity_);
@@ -60,17 +67,47 @@ void ConnectionTable::add(UniqueFd socket, Origin origin) {
 void ConnectionTable::park(ServerConnection& connection, std::uint32_t events) {
   connection.release_buffers();
   MutexLock lock(mutex_);
-  if (stopped_) {
+  const bool overdue = now() >= connection.deadline();
+  if (stopped_ || overdue) {
+    if (overdue)
+      count_cut(connection);
     const Owned gone = take_locked(connection);
     lock.unlock();
     return;
   }
-  entries_.find(connection.id())->second.parked = true;
+  Entry& entry = entries_.find(connection.id())->second;
+  if (!entry.answered && connection.has_answered()) {
+    entry.answered = true;
+    ++per_unit_.find(connection.origin().cap_unit)->second.answered;
+  }
+  entry.parked = true;
   wake_by_locked(connection.deadline());
+  arm_locked(entry, events);
+}
+
+void ConnectionTable::arm_locked(Entry& entry, std::uint32_t events) {
+  const ServerConnection& connection = *entry.connection;
   epoll_event event{};
   event.events = events | EPOLLONESHOT;
   event.data.u64 = connection.id();
-  ::epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, connection.fd(), &event);
+  if (connection.phase() == ServerConnection::Phase::Handshake) {
+    ::epoll_ctl(handshake_epoll_, EPOLL_CTL_MOD, connection.fd(), &event);
+  } else if (entry.secured) {
+    ::epoll_ctl(call_epoll_, EPOLL_CTL_MOD, connection.fd(), &event);
+  } else {
+    entry.secured = true;
+    ::epoll_ctl(handshake_epoll_, EPOLL_CTL_DEL, connection.fd(), nullptr);
+    ::epoll_ctl(call_epoll_, EPOLL_CTL_ADD, connection.fd(), &event);
+  }
+}
+
+std::optional<ConnectionTable::Newcomer> ConnectionTable::newcomer(std::uint64_t id) const {
+  MutexLock lock(mutex_);
+  const auto found = entries_.find(id);
+  if (found == entries_.end())
+    return std::nullopt;
+  const std::string& unit = found->second.connection->origin().cap_unit;
+  return Newcomer{unit, per_unit_.find(unit)->second.answered > 0};
 }
 
 ServerConnection* ConnectionTable::claim(std::uint64_t id) {
@@ -85,9 +122,10 @@ ServerConnection* ConnectionTable::claim(std::uint64_t id) {
 ConnectionTable::Owned ConnectionTable::take_locked(ServerConnection& connection) {
   const auto found = entries_.find(connection.id());
   Owned owned = std::move(found->second.connection);
-  entries_.erase(found);
   const auto unit = per_unit_.find(owned->origin().cap_unit);
-  if (--unit->second == 0)
+  unit->second.answered -= found->second.answered ? 1 : 0;
+  entries_.erase(found);
+  if (--unit->second.connections == 0)
     per_unit_.erase(unit);
   return owned;
 }

@@ -3,11 +3,14 @@
 // All connections of one server: who owns which, how many per address, and when each must go.
 // Internal to the server.
 //
-// A connection is either parked (armed in the epoll set, nobody's) or claimed (one worker's). Only
+// A connection is either parked (armed in an epoll set, nobody's) or claimed (one thread's). Only
 // whoever claims it may touch it; the table's lock decides races between readiness and deadlines.
+// There are two epoll sets: until the handshake is done a connection is the reception's, and then
+// the workers' for good.
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -23,14 +26,24 @@ class ConnectionTable {
 
   // `pressed` is asked whether idle connections should go early; called with the lock held, must
   // not block.
-  ConnectionTable(ServerShared& shared, int epoll_fd, std::function<bool()> pressed);
+  ConnectionTable(ServerShared& shared, int handshake_epoll, int call_epoll,
+                  std::function<bool()> pressed);
 
   // A new connection, parked for its first byte; or the reason why there is none, counted, and the
   // socket is closed.
   void add(UniqueFd socket, Origin origin) EXCLUDES(mutex_);
 
-  // Hands the connection back, to be woken by `events` or ended by its phase's deadline.
+  // Hands the connection back, to be woken by `events` or ended by its phase's deadline. One whose
+  // deadline has passed is ended here: a peer that is always just sending something would
+  // otherwise never be parked when the sweeper looks.
   void park(ServerConnection& connection, std::uint32_t events) EXCLUDES(mutex_);
+
+  // Who is about to shake hands; nullopt if it is gone.
+  struct Newcomer {
+    std::string unit;
+    bool known = false;  // its address has a connection whose calls are answered
+  };
+  [[nodiscard]] std::optional<Newcomer> newcomer(std::uint64_t id) const EXCLUDES(mutex_);
 
   // Takes a parked connection that became ready; nullptr if it is gone or somebody else's.
   [[nodiscard]] ServerConnection* claim(std::uint64_t id) EXCLUDES(mutex_);
@@ -57,24 +70,34 @@ class ConnectionTable {
   struct Entry {
     Owned connection;
     bool parked = false;
+    bool secured = false;   // it is in the set for calls
+    bool answered = false;  // it counts as such for its address
+  };
+  // One address, or one IPv6 site, for as long as it has connections.
+  struct Unit {
+    std::size_t connections = 0;
+    std::size_t answered = 0;  // connections that have had a reply
+    std::shared_ptr<CollectedShare> collected;
   };
 
   [[nodiscard]] Owned take_locked(ServerConnection& connection) REQUIRES(mutex_);
   [[nodiscard]] Instant due_locked(const ServerConnection& connection, bool pressed) const
       REQUIRES(mutex_);
   std::vector<Owned> take_due_locked(Instant at) REQUIRES(mutex_);
+  void arm_locked(Entry& entry, std::uint32_t events) REQUIRES(mutex_);
   void count_cut(const ServerConnection& connection);
   void wake_by_locked(Instant when) REQUIRES(mutex_);
 
   ServerShared& shared_;
-  const int epoll_fd_;
+  const int handshake_epoll_;
+  const int call_epoll_;
   const std::function<bool()> pressed_;
   const Duration granularity_;
 
   mutable Mutex mutex_;
   CondVar wake_;
   std::unordered_map<std::uint64_t, Entry> entries_ GUARDED_BY(mutex_);
-  std::unordered_map<std::string, std::size_t> per_unit_ GUARDED_BY(mutex_);
+  std::unordered_map<std::string, Unit> per_unit_ GUARDED_BY(mutex_);
   std::uint64_t last_id_ GUARDED_BY(mutex_) =
       16;  // smaller ones name other things in the epoll set
   Instant wake_at_ GUARDED_BY(mutex_) = Instant::max();

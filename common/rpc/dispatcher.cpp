@@ -5,6 +5,7 @@
 #include <limits>
 #include <new>
 #include <optional>
+#include <typeinfo>
 
 #include <nlohmann/json.hpp>
 
@@ -17,6 +18,11 @@ namespace {
 constexpr std::size_t kInlineBytes = 64 * 1024;
 // What a source is asked for at a time: below it, system calls and records begin to show.
 constexpr std::size_t kScratch = 256 * 1024;
+
+// What may be logged of an exception. Its words are a library's, which may quote what it was given.
+const char* type_of(const std::exception& exception) {
+  return typeid(exception).name();
+}
 
 // One request while it is answered: the call as the handler sees it, the exchange as the HTTP
 // engine sees it.
@@ -147,7 +153,7 @@ Result<std::span<const std::byte>> Exchange::draw(std::span<std::byte> scratch) 
     throw;  // the worker counts it and ends the connection
   } catch (const std::exception& exception) {
     ServerCounters::add(shared_.counters.exceptions);
-    return fail(ErrorCode::Internal, "an exception left its source: {}", exception.what());
+    return fail(ErrorCode::Internal, "an exception left its source: {}", type_of(exception));
   } catch (...) {
     ServerCounters::add(shared_.counters.exceptions);
     return fail(ErrorCode::Internal, "an exception left its source");
@@ -189,10 +195,10 @@ std::size_t Dispatcher::cap(OperationClass kind) const {
       return std::numeric_limits<std::size_t>::max();
     case OperationClass::Metadata:
       return limits.metadata_in_flight != 0 ? limits.metadata_in_flight
-                                            : std::max<std::size_t>(limits.threads * 3 / 4, 1);
+                                            : std::max<std::size_t>(limits.threads / 2, 1);
     case OperationClass::Bulk:
       return limits.bulk_in_flight != 0 ? limits.bulk_in_flight
-                                        : std::max<std::size_t>(limits.threads / 2, 1);
+                                        : std::max<std::size_t>(limits.threads * 3 / 8, 1);
   }
   return 1;
 }
@@ -208,7 +214,7 @@ Result<Reply> Dispatcher::run(Call& call, const Operation& operation, const Slot
   try {
     return operation.handler(call);
   } catch (const std::exception& exception) {
-    what = exception.what();
+    what = type_of(exception);
   } catch (...) {
     what = "unknown";
   }

@@ -14,25 +14,21 @@
 #include "common/log/log.hpp"
 #include "common/rpc/connection_table.hpp"
 #include "common/rpc/dispatcher.hpp"
+#include "common/rpc/reception.hpp"
 #include "common/rpc/worker_threads.hpp"
 
 namespace common::rpc {
 namespace {
 
 // Names in the epoll set; connections have ids above the table's first.
-constexpr std::uint64_t kListenerId = 1;
 constexpr std::uint64_t kStopId = 2;
 
 // Started at once; more are added whenever the last waiting one gets work.
 constexpr std::size_t kFirstThreads = 2;
-// Accepted in one go before the next worker may accept.
-constexpr int kAcceptBatch = 64;
 // How long a worker stays with a connection whose request it has just answered. The next request of
 // a busy caller comes within some 100 microseconds; going through the epoll set instead costs two
 // system calls and often another thread's wake-up.
 constexpr std::chrono::milliseconds kLinger{2};
-// How long accepting pauses when descriptors or memory are short.
-constexpr std::chrono::milliseconds kAcceptPause{50};
 
 WallTime started_at() {
   return SystemClock().wall_now();
@@ -61,8 +57,6 @@ class Server::Impl {
   bool add_worker() noexcept;
   void worker_main();
   void handle(std::uint64_t id);
-  void accept_some();
-  void rearm_listener();
   void serve(ServerConnection& connection);
   void serve_until_parked(ServerConnection& connection);
   [[nodiscard]] bool may_linger() const;
@@ -71,10 +65,12 @@ class Server::Impl {
   ServerShared shared_;
   Instant started_boot_{};
   Listener listener_;
+  UniqueFd handshake_epoll_;
   UniqueFd epoll_;
   UniqueFd stop_event_;
   std::unique_ptr<Dispatcher> dispatcher_;
   std::unique_ptr<ConnectionTable> table_;
+  std::unique_ptr<Reception> reception_;
   std::atomic<std::size_t> waiting_{0};  // workers waiting for something to do
   std::atomic<std::size_t> started_workers_{0};
   WorkerThreads sweeper_;
@@ -95,33 +91,31 @@ Status Server::Impl::start(OperationTable operations) {
   TROTH_TRY(listener_, listen_on(options_.address, options_.port));
   TROTH_TRY_VOID(open_epoll());
   dispatcher_ = std::make_unique<Dispatcher>(shared_);
-  table_ = std::make_unique<ConnectionTable>(shared_, epoll_.get(), [this] {
+  table_ = std::make_unique<ConnectionTable>(shared_, handshake_epoll_.get(), epoll_.get(), [this] {
     const std::size_t busy =
         started_workers_.load() - std::min(started_workers_.load(), waiting_.load());
     return busy * 4 > shared_.limits.threads * 3;
   });
+  reception_ = std::make_unique<Reception>(shared_, *table_, listener_.fd.get(),
+                                           handshake_epoll_.get(), stop_event_.get());
   bool running = sweeper_.start("rpc-sweep", 1, [this] { table_->sweep_main(); });
   for (std::size_t i = 0; i < kFirstThreads && running; ++i)
     running = add_worker() || i > 0;
   if (!running)
     return fail(ErrorCode::ResourceExhausted, "cannot start the server's threads");
-  return {};
+  return reception_->start();
 }
 
 Status Server::Impl::open_epoll() {
+  handshake_epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   stop_event_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!epoll_.valid() || !stop_event_.valid())
+  if (!handshake_epoll_.valid() || !epoll_.valid() || !stop_event_.valid())
     return fail_errno(errno, "epoll");
   epoll_event event{};
   event.events = EPOLLIN;  // stays readable once written: every worker sees it
   event.data.u64 = kStopId;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_event_.get(), &event) != 0) {
-    return fail_errno(errno, "epoll");
-  }
-  event.events = EPOLLIN | EPOLLONESHOT;
-  event.data.u64 = kListenerId;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener_.fd.get(), &event) != 0) {
     return fail_errno(errno, "epoll");
   }
   return {};
@@ -191,52 +185,9 @@ void Server::Impl::worker_main() {
 }
 
 void Server::Impl::handle(std::uint64_t id) {
-  if (id == kListenerId) {
-    try {
-      accept_some();
-    } catch (const std::bad_alloc&) {
-      ServerCounters::add(shared_.counters.accept_failures);
-    }
-    rearm_listener();
-    return;
-  }
   ServerConnection* connection = table_->claim(id);
   if (connection != nullptr)
     serve(*connection);
-}
-
-void Server::Impl::accept_some() {
-  for (int i = 0; i < kAcceptBatch; ++i) {
-    sockaddr_storage address{};
-    socklen_t size = sizeof address;
-    UniqueFd socket(::accept4(listener_.fd.get(), reinterpret_cast<sockaddr*>(&address), &size,
-                              SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (socket.valid()) {
-      ServerCounters::add(shared_.counters.accepted);
-      table_->add(std::move(socket), origin_of(&address));
-      continue;
-    }
-    if (errno == EAGAIN || errno == EWOULDBLOCK || shared_.stopping.load())
-      break;
-    if (errno == EINTR)
-      continue;
-    // Out of descriptors, memory or luck: the listener stays, others get time to end.
-    if (shared_.counters.accept_failures.fetch_add(1) % 1000 == 0) {
-      log::warn("accepting connections fails, pausing", {{"errno", errno}});
-    }
-    if (errno == ECONNABORTED)
-      continue;
-    (void)table_->shed(1, shared_.limits.idle_under_pressure);
-    (void)wait_for(stop_event_.get(), POLLIN, now() + kAcceptPause);
-    break;
-  }
-}
-
-void Server::Impl::rearm_listener() {
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLONESHOT;
-  event.data.u64 = kListenerId;
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_.fd.get(), &event);
 }
 
 bool Server::Impl::may_linger() const {
@@ -273,6 +224,7 @@ void Server::Impl::serve_until_parked(ServerConnection& connection) {
       case ServerConnection::Step::WantWrite:
         table_->park(connection, EPOLLOUT);
         return;
+      case ServerConnection::Step::Secured:  // the reception's
       case ServerConnection::Step::Close:
         table_->remove(connection);
         return;
@@ -289,6 +241,8 @@ void Server::Impl::stop() {
   table_->stop();
   const std::uint64_t one = 1;
   (void)!::write(stop_event_.get(), &one, sizeof one);
+  if (reception_)
+    reception_->join();
   workers_.join_all();
   sweeper_.join_all();
   listener_.fd.reset();

@@ -37,9 +37,12 @@ struct ServerLimits {
   std::size_t connections_per_address = 64;
   // Most worker threads; they are started as they are needed and have stacks of 256 KiB.
   std::size_t threads = 256;
+  std::size_t handshake_threads = 0;               // zero: half as many as cores
   std::size_t collected_bytes = 64 * 1024 * 1024;  // request bodies being collected, in all
+  std::size_t collected_bytes_per_address = 24 * 1024 * 1024;
 
-  // Calls in flight; zero: three quarters of the threads for metadata, half for bulk.
+  // Calls in flight; zero: half of the threads for metadata, three eighths for bulk. Together they
+  // must leave some threads, for status and for whatever is not a call.
   std::size_t metadata_in_flight = 0;
   std::size_t bulk_in_flight = 0;
   std::chrono::milliseconds retry_after{50};  // told to those refused by these two

@@ -34,11 +34,12 @@ Duration transfer_time(const ServerLimits& limits, std::uint64_t bytes) {
 }
 
 ServerConnection::ServerConnection(std::uint64_t id, UniqueFd socket, Origin origin,
-                                   ServerShared& shared)
+                                   ServerShared& shared, std::shared_ptr<CollectedShare> share)
     : id_(id),
       socket_(std::move(socket)),
       origin_(std::move(origin)),
       shared_(shared),
+      share_(std::move(share)),
       deadline_(now() + shared.limits.handshake) {}
 
 ServerConnection::~ServerConnection() {
@@ -104,7 +105,7 @@ ServerConnection::Advance ServerConnection::advance_handshake() {
     certificate_ = tls_->peer_certificate();
   }
   begin_idle();
-  return std::nullopt;
+  return Step::Secured;
 }
 
 // Takes in what has arrived; nullopt if that was something.
@@ -211,20 +212,27 @@ bool ServerConnection::frame_raw_bytes() {
   return true;
 }
 
-// Counts what this connection holds against what all may hold; false: there is no room.
+// Takes room for so many bytes from what all may hold and from what our address may.
+bool ServerConnection::reserve(std::size_t more) {
+  const ServerLimits& limits = shared_.limits;
+  if (share_->bytes.fetch_add(more) + more <= limits.collected_bytes_per_address) {
+    if (shared_.collected_bytes.fetch_add(more) + more <= limits.collected_bytes)
+      return true;
+    shared_.collected_bytes.fetch_sub(more);
+  }
+  share_->bytes.fetch_sub(more);
+  return false;
+}
+
+// Counts what this connection holds; false: there is no room.
 bool ServerConnection::account(std::size_t held) {
   const std::size_t counted = held > kFreeBuffer ? held : 0;
-  if (counted == accounted_)
-    return true;
   if (counted > accounted_) {
-    const std::size_t more = counted - accounted_;
-    const auto before = shared_.collected_bytes.fetch_add(more);
-    if (before + more > shared_.limits.collected_bytes) {
-      shared_.collected_bytes.fetch_sub(more);
+    if (!reserve(counted - accounted_))
       return false;
-    }
   } else {
     shared_.collected_bytes.fetch_sub(accounted_ - counted);
+    share_->bytes.fetch_sub(accounted_ - counted);
   }
   accounted_ = counted;
   return true;
@@ -336,6 +344,7 @@ Status ServerConnection::write_now(std::span<const std::byte> bytes, Instant dea
 }
 
 void ServerConnection::finish_request(bool close) {
+  answered_ = true;
   in_.consume(needed_);
   // The beginning of a next request must not hold on to the room that this one needed, which is no
   // longer counted.

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -34,6 +35,11 @@ struct ServerShared {
   std::atomic<bool> stopping{false};
 };
 
+// What the connections of one address hold of ServerShared::collected_bytes.
+struct CollectedShare {
+  std::atomic<std::uint64_t> bytes{0};
+};
+
 // `base` plus what `bytes` may take at the slowest rate we put up with.
 Duration transfer_time(const ServerLimits& limits, std::uint64_t bytes);
 
@@ -43,12 +49,14 @@ class ServerConnection final : public Peer {
   enum class Step : std::uint8_t {
     WantRead,   // park it until it is readable
     WantWrite,  // park it until it is writable
+    Secured,    // the handshake is done; once for each connection
     Replied,    // a reply has gone out and no further request has been received
     Request,    // a whole request (for streamed operations: its head) is there: execute it
     Close,      // destroy it
   };
 
-  ServerConnection(std::uint64_t id, UniqueFd socket, Origin origin, ServerShared& shared);
+  ServerConnection(std::uint64_t id, UniqueFd socket, Origin origin, ServerShared& shared,
+                   std::shared_ptr<CollectedShare> share);
   ~ServerConnection() override;
 
   // Peer.
@@ -66,6 +74,10 @@ class ServerConnection final : public Peer {
   [[nodiscard]] const Origin& origin() const { return origin_; }
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] Instant deadline() const { return deadline_; }  // of the phase
+  // Bytes were received that have not been looked at: the socket may never become readable again.
+  [[nodiscard]] bool has_pending() const { return tls_->has_pending(); }
+  // An operation has answered on it, so whoever is there calls as one should.
+  [[nodiscard]] bool has_answered() const { return answered_; }
   [[nodiscard]] Instant idle_since() const { return idle_since_; }
 
   // The request that Step::Request announced.
@@ -114,6 +126,7 @@ class ServerConnection final : public Peer {
   bool admit(const RequestHead& head);
   bool frame_raw_bytes();
   bool account(std::size_t held);
+  bool reserve(std::size_t more);
   void begin_reply(bool close);
   void begin_idle();
 
@@ -121,6 +134,7 @@ class ServerConnection final : public Peer {
   UniqueFd socket_;
   Origin origin_;
   ServerShared& shared_;
+  const std::shared_ptr<CollectedShare> share_;
   tls::ContextPtr context_;
   std::optional<tls::Connection> tls_;
   std::optional<tls::PeerCertificate> certificate_;
@@ -146,7 +160,8 @@ class ServerConnection final : public Peer {
   std::uint64_t raw_read_ = 0;  // streamed: drawn so far
   bool framed_ = false;         // the length before the JSON head has been read
   bool close_after_ = false;
-  std::size_t accounted_ = 0;  // our part of shared_.collected_bytes
+  bool answered_ = false;
+  std::size_t accounted_ = 0;  // our part of shared_.collected_bytes and of share_
   std::size_t drained_ = 0;
 };
 

@@ -41,10 +41,18 @@ Verdict Admission::judge(const AddressKey& address, Instant now) const {
 }
 
 void Admission::handshake_begins(std::uint64_t id, const AddressKey& address, Instant now) {
+  // Counted last, when nothing can run out of memory any more; an address without connections may
+  // stay behind then, which its next connection takes away.
   auto& counts = addresses_[address];
+  const auto handshake = handshakes_.insert(handshakes_.end(), {id, now});
+  try {
+    connections_.emplace(id, Connection{address, handshake});
+  } catch (...) {
+    handshakes_.erase(handshake);
+    throw;
+  }
   ++counts.connections;
   ++counts.handshakes;
-  connections_.emplace(id, Connection{address, handshakes_.insert(handshakes_.end(), {id, now})});
 }
 
 void Admission::handshake_ended(std::uint64_t id) {

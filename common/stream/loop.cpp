@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
+#include <new>
 #include <utility>
 
 #include "common/log/log.hpp"
@@ -127,10 +128,40 @@ void Loop::for_each(const std::function<void(Link&)>& visit) {
   ids.reserve(links_.size());
   for (const auto& [id, link] : links_)
     ids.push_back(id);
+  const Instant now = clock_.now();
   for (const std::uint64_t id : ids) {
-    if (Link* link = find(id))
-      visit(*link);
+    guarded(id, now, [&] {
+      if (Link* link = find(id))
+        visit(*link);
+    });
   }
+}
+
+template <typename Act>
+void Loop::guarded(std::uint64_t id, Instant now, Act act) {
+  try {
+    act();
+  } catch (const std::bad_alloc&) {
+    abandon(id, now);
+  }
+}
+
+void Loop::abandon(std::uint64_t id, Instant now) noexcept {
+  Link* link = find(id);
+  if (link == nullptr)
+    return;
+  try {
+    owner_.on_gone(*link, now);
+  } catch (const std::bad_alloc&) {
+    // The owner knows as much of it as memory allowed.
+  }
+  timers_.forget(id);
+  links_.erase(id);
+}
+
+void Loop::abandon_all(Instant now) noexcept {
+  while (!links_.empty())
+    abandon(links_.begin()->first, now);
 }
 
 void Loop::settle(Link& link, Effects& effects, Instant now) {
@@ -148,8 +179,8 @@ void Loop::settle(Link& link, Effects& effects, Instant now) {
     return remove(link, now);
   // Once: a link that stood there twice would be served twice in each turn, then three times.
   if (link.hungry() && !link.queued) {
-    link.queued = true;
     hungry_.push_back(link.id());
+    link.queued = true;
   }
   if (const std::uint32_t interest = link.interest(); interest != link.armed) {
     epoll_set(epoll_.get(), EPOLL_CTL_MOD, link.fd(), link.id(), interest);
@@ -170,17 +201,19 @@ void Loop::remove(Link& link, Instant now) {
 }
 
 void Loop::serve_link(std::uint64_t id, Instant now) {
-  Link* link = find(id);
-  if (link == nullptr)
-    return;  // removed earlier in this turn
-  Effects effects;
-  link->on_ready(now, scratch_, effects);
-  if (link->wants_core()) {
-    owner_.on_secured(*link, now);
-    if (link->has_core())
-      link->on_ready(now, scratch_, effects);
-  }
-  settle(*link, effects, now);
+  guarded(id, now, [&] {
+    Link* link = find(id);
+    if (link == nullptr)
+      return;  // removed earlier in this turn
+    Effects effects;
+    link->on_ready(now, scratch_, effects);
+    if (link->wants_core()) {
+      owner_.on_secured(*link, now);
+      if (link->has_core())
+        link->on_ready(now, scratch_, effects);
+    }
+    settle(*link, effects, now);
+  });
 }
 
 void Loop::serve_hungry(Instant now) {
@@ -202,22 +235,35 @@ void Loop::serve_mailbox(Instant now) {
     mailbox->bytes = 0;
   }
   for (Command& command : commands) {
-    if (command.kind == Command::Kind::Call) {
-      command.call(now);
-    } else {
-      owner_.on_command(std::move(command), now);
+    const std::uint64_t id = command.id;
+    const bool to_all = command.kind == Command::Kind::Broadcast;
+    try {
+      if (command.kind == Command::Kind::Call) {
+        command.call(now);
+      } else {
+        owner_.on_command(std::move(command), now);
+      }
+    } catch (const std::bad_alloc&) {
+      // A message may not be lost while its stream lives on: it may have withdrawn a promise.
+      if (to_all) {
+        abandon_all(now);
+      } else {
+        abandon(id, now);
+      }
     }
   }
 }
 
 void Loop::serve_timers(Instant now) {
-  Effects effects;
   while (const auto id = timers_.expired(now)) {
-    Link* link = find(*id);
-    if (link == nullptr)
-      continue;
-    link->on_timer(now, effects);
-    settle(*link, effects, now);
+    guarded(*id, now, [&] {
+      Link* link = find(*id);
+      if (link == nullptr)
+        return;
+      Effects effects;
+      link->on_timer(now, effects);
+      settle(*link, effects, now);
+    });
   }
 }
 
@@ -246,7 +292,11 @@ void Loop::turn(std::span<const epoll_event> events) {
       (void)!::read(timer_.get(), &fired, sizeof fired);
       armed_ = Instant::max();
     } else if (event.data.u64 == kWatchedId) {
-      owner_.on_watched(now);
+      try {
+        owner_.on_watched(now);
+      } catch (const std::bad_alloc&) {
+        // Whoever was being accepted has been closed; the next one gets another try.
+      }
     } else {
       serve_link(event.data.u64, now);
     }

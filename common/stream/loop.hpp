@@ -109,6 +109,12 @@ class Loop {
   void serve_timers(Instant now);
   void arm_timer(Instant when);
   void remove(Link& link, Instant now);
+  // Short memory costs a link its life and not the process its own: what a link has not been told
+  // for want of memory it learns by dialling again.
+  template <typename Act>
+  void guarded(std::uint64_t id, Instant now, Act act);
+  void abandon(std::uint64_t id, Instant now) noexcept;
+  void abandon_all(Instant now) noexcept;
 
   LoopOwner& owner_;
   const Clock& clock_;

@@ -91,8 +91,8 @@ class StreamServer::Impl final : public LoopOwner {
       case Effect::Kind::HelloReceived:
         return judge(link, effect.bytes, now, more);
       case Effect::Kind::Opened:
-        ++stats_.opened;
         opened_.insert(link.id());
+        ++stats_.opened;
         return handler_.on_open(stream);
       case Effect::Kind::Message:
         ++stats_.messages_in;
@@ -104,10 +104,13 @@ class StreamServer::Impl final : public LoopOwner {
       case Effect::Kind::Closed:
         if (effect.close.error.code == ErrorCode::ResourceExhausted)
           ++stats_.broken_by_cap;
-        if (opened_.erase(link.id()) == 0)
+        if (!opened_.contains(link.id()))
           return;
+        handler_.on_close(stream,
+                          effect.close);  // first: if it has no memory, on_gone() tries again
+        opened_.erase(link.id());
         ++stats_.closed;
-        return handler_.on_close(stream, effect.close);
+        return;
     }
   }
 
@@ -201,13 +204,21 @@ class StreamServer::Impl final : public LoopOwner {
     const std::uint64_t id = next_id_++;
     auto link = std::make_unique<Link>(id, std::move(socket), *std::move(session),
                                        Link::Phase::Handshake, now + options_.handshake_deadline);
-    if (!loop_.add(std::move(link), now)) {
-      ++stats_.accept_errors;
+    Status added;
+    try {
+      admission_.handshake_begins(id, key, now);
+      addresses_.emplace(id, host_text(peer));
+      added = loop_.add(std::move(link), now);
+    } catch (const std::bad_alloc&) {
+      added = tl::unexpected(Error{ErrorCode::ResourceExhausted, {}});
+    }
+    if (added) {
+      ++stats_.accepted;
       return;
     }
-    ++stats_.accepted;
-    admission_.handshake_begins(id, key, now);
-    addresses_.emplace(id, host_text(peer));
+    ++stats_.accept_errors;
+    addresses_.erase(id);
+    admission_.left(id);
   }
 
   // Whatever accept() says, the listener lives on: a server that runs and does not serve is the

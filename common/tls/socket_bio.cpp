@@ -27,7 +27,9 @@ int bio_write(BIO* bio, const char* from, std::size_t size, std::size_t* written
   if (is_retry(errno))
     BIO_set_retry_write(bio);
   *written = 0;
-  return 0;
+  // Not 0: OpenSSL from 3.2 on takes that for the success of an empty write, tells its caller that
+  // the record has left, and refuses every later one as a bug of the caller's.
+  return -1;
 }
 
 int bio_read(BIO* bio, char* into, std::size_t size, std::size_t* read) {

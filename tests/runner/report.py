@@ -7,7 +7,10 @@ SLOWEST = 10
 
 
 def print_outcome(outcome, stream):
-    """One line for a program that passed; reasons and output for one that failed."""
+    """One line for a program that passed; reasons and output for one that failed; nothing for one that
+    has no case of those asked for."""
+    if not outcome.cases:
+        return
     failed = outcome.failed()
     skipped = [case for case in outcome.cases if case.outcome == "skipped"]
     passed = len(outcome.cases) - len(failed) - len(skipped)

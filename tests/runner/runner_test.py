@@ -4,6 +4,7 @@
 import glob
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -112,6 +113,21 @@ class RunnerTest(unittest.TestCase):
         self.assertIn("keeps the sanitizers quiet", self.only_failure(cases["child"]))
         self.assertIn("heap-use-after-free", output)
 
+    def test_a_child_that_became_somebody_else_reports_and_reaches_what_is_open_to_it(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to become another user")
+        self.add("child", """
+            mkdir -m 755 $TMPDIR/open && echo reached > $TMPDIR/open/file
+            path=${ASAN_OPTIONS##*log_path=}
+            setpriv --reuid=65534 --regid=65534 --clear-groups bash -c \
+              'cat $TMPDIR/open/file; ls $TMPDIR && echo too much; echo ERROR: of nobody > '$path.4711
+            rm -r $TMPDIR/open""")
+        _, output, cases = self.run_all()
+        self.assertIn("keeps the sanitizers quiet", self.only_failure(cases["child"]))
+        self.assertIn("ERROR: of nobody", output)
+        self.assertIn("reached", output)
+        self.assertNotIn("too much", output)
+
     def test_new_troth_files_in_shared_places_are_a_failure(self):
         path = os.path.join(self.directory.name, "troth-left")
         self.add("leaves", "touch " + path)
@@ -145,6 +161,25 @@ class RunnerTest(unittest.TestCase):
         self.assertEqual(set(self.run_all("--filter", "^o")[2]), {"one"})
         self.assertEqual(set(self.run_all("--quick")[2]), {"one"})
         self.assertIn("4 passed", self.run_all("--repeat", "2")[1])
+
+    def test_a_case_that_no_program_has_is_a_failure(self):
+        # What makes a program doctest's for the runner is the text in it.
+        fake = os.path.join(self.directory.name, "fake")
+        shutil.copy("/bin/bash", fake)
+        with open(fake, "ab") as file:
+            file.write(b"[doctest] ")
+        self.add("other", "true")
+        for name in ("one", "two"):
+            self.add(name, f"""
+                [ "$0" = -tc={name} ] || exit 0
+                echo '{{"event": "start", "case": "{name}"}}' >> $TROTH_TEST_REPORT
+                echo '{{"event": "end", "case": "{name}", "seconds": 0.5, "failed": false}}' >> $TROTH_TEST_REPORT""")
+            self.tests[-1]["cmd"][0] = fake
+        code, output, _ = self.run_all("--case", "one")
+        self.assertEqual((code, output.splitlines()[-1]), (0, "1 passed, 0 failed, 0 skipped"))
+        code, output, _ = self.run_all("--case", "three")
+        self.assertEqual((code, output.splitlines()[-1]), (2, "0 passed, 0 failed, 0 skipped"))
+        self.assertIn("no test case matches 'three'", output)
 
     def test_a_program_that_is_not_built_is_a_failure(self):
         self.add("missing", "true")

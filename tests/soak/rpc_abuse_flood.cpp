@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@
 #include <deque>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "common/tls/connection.hpp"
@@ -40,7 +42,8 @@ constexpr double kDialsPerSecond = 230;  // at least 200 are asked for
 constexpr double kFirstDialsPerSecond = 450;
 constexpr auto kDripPause = 1s;
 constexpr auto kRowPause = 20ms;
-constexpr std::size_t kGigabyte = 1'000'000'000;
+// Each refused stream ends within about a megabyte, so that it takes a thousand to send 1 GB.
+constexpr int kStreams = 10'000;
 
 // One of the connections that the attacker wants to hold: dialled again whenever it is closed.
 struct Slot {
@@ -215,9 +218,8 @@ void stop_at_sigterm() {
   ::sigaction(SIGTERM, &action, nullptr);
 }
 
-void be_nice() {
-  // The lowest priority: the attacker's machine is not the server's.
-  (void)::setpriority(PRIO_PROCESS, 0, 19);
+void prepare() {
+  be_idle();
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
@@ -233,33 +235,45 @@ double cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-// Pushes bytes behind `begin` until the server closes or `most` are gone, over as many connections
-// as it takes up to `connections`; returns how many bytes the server's side took.
-std::size_t push(std::uint16_t port, const tls::ContextPtr& context, const std::string& begin,
-                 std::size_t most, int connections) {
+struct Pushed {
+  std::size_t bytes = 0;
+  std::size_t cut = 0;
+};
+
+// Pushes 1 GB behind `begin`; dials anew whenever the server ends the stream, up to `connections`.
+Pushed push(std::uint16_t port, const tls::ContextPtr& context, const std::string& begin,
+            int connections) {
   const std::string piece(256 * 1024, 'a');
-  std::size_t taken = 0;
-  for (int i = 0; i < connections && taken < most; ++i) {
+  Pushed pushed;
+  for (int i = 0; i < connections && pushed.bytes < kGigabyte; ++i) {
     auto peer = RawPeer::dial_tls(port, context, "127.0.12.1");
     if (!peer || !peer->send(begin))
       continue;
-    while (taken < most) {
-      const std::size_t n = std::min(piece.size(), most - taken);
+    while (pushed.bytes < kGigabyte) {
+      const std::size_t n = std::min(piece.size(), kGigabyte - pushed.bytes);
       if (!peer->send(std::string_view(piece).substr(0, n)))
         break;
-      taken += n;
+      pushed.bytes += n;
     }
-    if (taken >= most)
+    if (pushed.bytes >= kGigabyte) {
       (void)peer->read_reply();
+    } else {
+      ++pushed.cut;
+    }
   }
-  return taken;
+  return pushed;
 }
 
 }  // namespace
 
+void be_idle() {
+  const sched_param none{};
+  (void)::sched_setscheduler(0, SCHED_IDLE, &none);
+}
+
 int flood_main(std::uint16_t port, const std::string& ca, int addresses) {
   stop_at_sigterm();
-  be_nice();
+  prepare();
   auto context = tls::make_client({.ca = ca});
   if (!context)
     return 1;
@@ -290,7 +304,7 @@ int flood_main(std::uint16_t port, const std::string& ca, int addresses) {
 }
 
 int giant_main(std::uint16_t port, const std::string& ca) {
-  be_nice();
+  prepare();
   auto context = tls::make_client({.ca = ca});
   if (!context)
     return 1;
@@ -299,18 +313,19 @@ int giant_main(std::uint16_t port, const std::string& ca) {
                        operation, rest);
   };
   const std::string framed = std::string("\0\0\0\7", 4) + "{\"v\":1}";
-  const std::size_t header = push(port, *context, head("count", "Accept: "), kGigabyte, 100);
-  const std::size_t chunks =
-      push(port, *context, head("sink", "Transfer-Encoding: chunked\r\n\r\n3b9aca00\r\n"),
-           kGigabyte, 100);
-  const std::size_t refused =
-      push(port, *context, head("echo", fmt::format("Content-Length: {}\r\n\r\n", kGigabyte)),
-           kGigabyte, 100);
-  const std::size_t body = push(
-      port, *context,
-      head("sink", fmt::format("Content-Length: {}\r\n\r\n", kGigabyte + framed.size())) + framed,
-      kGigabyte, 1);
-  fmt::print("giant {} {} {} {} {:.3f}\n", header, chunks, refused, body, cpu_seconds());
+  const std::string accepted =
+      head("sink", fmt::format("Content-Length: {}\r\n\r\n", kGigabyte + framed.size())) + framed;
+  auto report = [&, cpu = 0.0](const char* name, Pushed pushed) mutable {
+    const double before = std::exchange(cpu, cpu_seconds());
+    fmt::print("giant {} {} {} {:.3f}\n", name, pushed.bytes, pushed.cut, cpu - before);
+  };
+  report("header", push(port, *context, head("count", "Accept: "), kStreams));
+  report("chunks", push(port, *context,
+                        head("sink", "Transfer-Encoding: chunked\r\n\r\n3b9aca00\r\n"), kStreams));
+  report("refused_body",
+         push(port, *context, head("echo", fmt::format("Content-Length: {}\r\n\r\n", kGigabyte)),
+              kStreams));
+  report("body", push(port, *context, accepted, 1));
   return 0;
 }
 

@@ -95,9 +95,13 @@ class RawTls {
   }
   [[nodiscard]] bool closed() const { return closed_; }
 
-  void hang_up() {
+  // Says that nothing more will come, and goes on reading.
+  void close_notify() {
     if (tls_)
       tls_->close_notify();
+  }
+  void hang_up() {
+    close_notify();
     drop();
   }
   // Without a goodbye.

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 namespace test_support {
@@ -38,6 +39,11 @@ common::Status write_file(const std::filesystem::path& path, std::string_view te
   if (!(file << text) || !file.flush())
     return common::fail_errno(errno, "write {}", path.string());
   return {};
+}
+
+std::size_t entries_of(const std::filesystem::path& directory) {
+  const std::filesystem::directory_iterator begin(directory);
+  return static_cast<std::size_t>(std::distance(begin, std::filesystem::directory_iterator{}));
 }
 
 const std::string& test_id() {

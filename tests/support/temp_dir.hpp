@@ -30,6 +30,9 @@ class TempDir {
 [[nodiscard]] common::Result<std::string> read_file(const std::filesystem::path& path);
 [[nodiscard]] common::Status write_file(const std::filesystem::path& path, std::string_view text);
 
+// How many entries a directory has; "." and ".." are none.
+[[nodiscard]] std::size_t entries_of(const std::filesystem::path& directory);
+
 // The id that tests/run.py gave this program, by which it finds what was left behind; of our own
 // making when the program was started by hand.
 [[nodiscard]] const std::string& test_id();

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include <cstdio>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -13,17 +13,31 @@
 
 namespace test_support {
 
-// Text shown when a CHECK_OK fails: the error, or "ok".
+// What the checks below keep of a result. They keep a copy and never the result itself, which may
+// be part of a temporary, as in CHECK_OK(examine(path)->verdict).
+struct Outcome {
+  std::optional<common::Error> error;
+
+  [[nodiscard]] bool ok() const { return !error; }
+  [[nodiscard]] bool failed_with(common::ErrorCode code) const {
+    return error && error->code == code;
+  }
+  // The error's code and sentence, or "ok".
+  [[nodiscard]] std::string text() const {
+    return error ? std::string(common::to_string(error->code)) + ": " + error->message : "ok";
+  }
+};
+
 template <typename T>
-std::string describe(const common::Result<T>& result) {
+Outcome outcome_of(const common::Result<T>& result) {
   if (result)
-    return "ok";
-  return std::string(common::to_string(result.error().code)) + ": " + result.error().message;
+    return {};
+  return {result.error()};
 }
 
 template <typename T>
 bool failed_with(const common::Result<T>& result, common::ErrorCode code) {
-  return !result && result.error().code == code;
+  return outcome_of(result).failed_with(code);
 }
 
 // What SKIP_TEST does before it leaves: prints `SKIPPED: file: reason`, tells the runner.
@@ -38,21 +52,20 @@ inline std::ostream& operator<<(std::ostream& out, ErrorCode code) {
 }  // namespace common
 
 // The expression is evaluated once; a failure shows the error's code and sentence.
-#define CHECK_OK(expression)                                                             \
-  do {                                                                                   \
-    const auto& check_ok_result = (expression);                                          \
-    CHECK_MESSAGE(check_ok_result.has_value(), test_support::describe(check_ok_result)); \
-  } while (false)
-#define REQUIRE_OK(expression)                                                             \
+#define CHECK_OK(expression)                                                               \
   do {                                                                                     \
-    const auto& check_ok_result = (expression);                                            \
-    REQUIRE_MESSAGE(check_ok_result.has_value(), test_support::describe(check_ok_result)); \
+    const test_support::Outcome check_ok_outcome = test_support::outcome_of((expression)); \
+    CHECK_MESSAGE(check_ok_outcome.ok(), check_ok_outcome.text());                         \
   } while (false)
-#define CHECK_FAILS(expression, expected_code)                                    \
-  do {                                                                            \
-    const auto& check_fails_result = (expression);                                \
-    CHECK_MESSAGE(test_support::failed_with(check_fails_result, (expected_code)), \
-                  test_support::describe(check_fails_result));                    \
+#define REQUIRE_OK(expression)                                                               \
+  do {                                                                                       \
+    const test_support::Outcome require_ok_outcome = test_support::outcome_of((expression)); \
+    REQUIRE_MESSAGE(require_ok_outcome.ok(), require_ok_outcome.text());                     \
+  } while (false)
+#define CHECK_FAILS(expression, expected_code)                                                   \
+  do {                                                                                           \
+    const test_support::Outcome check_fails_outcome = test_support::outcome_of((expression));    \
+    CHECK_MESSAGE(check_fails_outcome.failed_with((expected_code)), check_fails_outcome.text()); \
   } while (false)
 
 // Leaves the test case as skipped. The runner counts these; a skip without a reason cannot be

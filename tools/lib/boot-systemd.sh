@@ -1,5 +1,5 @@
 # Sourced by tools/clean-room: boots a real systemd as first process of the root and has it run
-# tools/lib/prove-units. Expects root, suite, inside, say, LIMIT_SECONDS.
+# tools/lib/prove-units. Expects root, suite, inside, say, LIMIT_SECONDS, ROOM_CLONE.
 # shellcheck shell=bash
 
 readonly BOOT_SECONDS=600
@@ -25,7 +25,7 @@ remove_cgroup() {
 boot_systemd() {
   local code=0
   say "clean-room $suite: building and installing the release into /usr"
-  inside "$LIMIT_SECONDS" /root/troth/tools/lib/prove-units --prepare >&2 || {
+  inside "$LIMIT_SECONDS" "$ROOM_CLONE/tools/lib/prove-units" --prepare >&2 || {
     say "clean-room $suite: preparing failed"
     echo "0 passed, 1 failed, 0 skipped"
     return 1

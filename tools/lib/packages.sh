@@ -25,11 +25,12 @@ packages_of() {
   distro=$(distribution)
   case "$1" in
     build)
-      # Compiler and build system; the libraries; what fills subprojects/; what runs a cell.
+      # Compiler and build system; the libraries (doctest's header too: a build directory is configured
+      # with its tests, whatever is then built of it); what fills subprojects/; what runs a cell.
       printf '%s\n' build-essential meson ninja-build pkg-config python3 lld ccache git ca-certificates dpkg-dev \
         libssl-dev libsqlite3-dev libzstd-dev libsystemd-dev \
         libfmt-dev libspdlog-dev libtomlplusplus-dev libcli11-dev libexpected-dev nlohmann-json3-dev \
-        fuse3 openssl
+        doctest-dev fuse3 openssl
       # Where the distribution's libfuse is new enough (3.17.2), else it is a subproject.
       case "$distro" in
         "debian 12" | "ubuntu 24.04" | "ubuntu 24.10" | "ubuntu 25.04") ;;
@@ -38,7 +39,7 @@ packages_of() {
       ;;
     test)
       # clang checks thread safety; the rest is what tests call.
-      printf '%s\n' doctest-dev librapidcheck-dev libbenchmark-dev clang gdb curl iproute2 procps systemd man-db
+      printf '%s\n' clang gdb curl iproute2 procps systemd man-db
       ;;
     all) printf '%s\n' clang-tidy ;;
     clean-room) printf '%s\n' debootstrap util-linux git ;;

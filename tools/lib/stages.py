@@ -99,11 +99,15 @@ def run_tests(report, kind, *arguments):
     return None
 
 
-def build(kind, installed_only=False):
+def build(kind, installed_only=False, prefix=None):
+    """Everything, what is installed, or the programs whose names begin with the prefix."""
     builds.configure(kind)
     builds.refresh(kind)
-    _, installed = builds.targets(kind)
-    builds.compile_targets(kind, installed if installed_only else (), keep_going=True)
+    programs, installed = builds.targets(kind)
+    wanted = installed if installed_only else ()
+    if prefix:
+        wanted = [path for name, path in sorted(programs.items()) if name.startswith(prefix)]
+    builds.compile_targets(kind, wanted, keep_going=True)
 
 
 def slowest_files(kind):
@@ -154,7 +158,7 @@ def smoke():
 
 def fuzz():
     """Each fuzz target for a while, from its committed corpus."""
-    build("fuzz")
+    build("fuzz", prefix="fuzz_")
     programs, _ = builds.targets("fuzz")
     failures = []
     for name, path in sorted(programs.items()):
@@ -177,7 +181,7 @@ def fuzz():
 
 def long_soaks():
     """Every soak for a minute; the same programs that tools/soak runs."""
-    build("soak")
+    build("soak", prefix="soak_")
     programs, _ = builds.targets("soak")
     failures = []
     for name, path in sorted(programs.items()):
@@ -205,6 +209,9 @@ def stages(report, options):
         if report.run("build with thread sanitizer", build, "tsan"):
             report.run("tests under thread sanitizer", run_tests, report, "tsan", "--timeout-factor", "3",
                        *(word for suite in ("unit", "contract", "scenario") for word in ("--suite", suite)))
+        if report.run("build with every undefined-behaviour check", build, "ub"):
+            report.run("tests with every undefined-behaviour check", run_tests, report, "ub", "--no-suite", "slow",
+                       "--no-suite", "tidy")
         report.run("clang-tidy", checks.clang_tidy)
         report.run("fuzzers", fuzz)
         report.run("long soaks", long_soaks)

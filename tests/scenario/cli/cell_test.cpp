@@ -5,16 +5,8 @@
 
 using scenario::check_refused;
 using scenario::troth;
+using test_support::entries_of;
 using test_support::TempDir;
-
-namespace {
-std::size_t entries_of(const std::filesystem::path& directory) {
-  std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(directory))
-    ++count;
-  return count;
-}
-}  // namespace
 
 TEST_CASE("a cell is made with one command, which says what to do next") {
   const TempDir dir;

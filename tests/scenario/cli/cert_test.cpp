@@ -1,9 +1,12 @@
+#include <csignal>
 #include <filesystem>
 
 #include <nlohmann/json.hpp>
 
+#include "common/failpoint/failpoint.hpp"
 #include "common/wire/json.hpp"
 #include "run_troth.hpp"
+#include "tests/support/live_cell.hpp"
 
 using scenario::check_refused;
 using scenario::troth;
@@ -68,6 +71,34 @@ TEST_CASE("renewing moves the end and tells how servers notice") {
   CHECK(troth({"cell", "cert", "renew", path, "--new-key", "--cell", cell.root}).status.ok());
   CHECK(troth({"cell", "cert", "show", "--cell", cell.root}).status.ok());
   check_refused(troth({"cell", "cert", "renew", "--cell", cell.root}), 2, "--all");
+}
+
+TEST_CASE("a renewal that is killed leaves a server that starts, reloads and can be renewed") {
+  if (!common::failpoint::kCompiledIn)
+    SKIP_TEST("built without failpoints");
+  auto cell = test_support::LiveCell::create();
+  REQUIRE_OK(cell);
+  const std::string root = (*cell)->directory().string();
+  const std::string certificate = root + "/kdc/server.crt";
+  const std::vector<std::string> renew{"cell",      "cert",   "renew", certificate,
+                                       "--new-key", "--cell", root};
+  REQUIRE_OK((*cell)->start("kdc"));
+  for (const char* place : {"cell.renew.key_waits", "cell.renew.certificate_changed"}) {
+    CAPTURE(place);
+    const auto killed =
+        troth(renew, {.environment = {{"TROTH_FAILPOINTS", std::string(place) + "=kill"}}});
+    CHECK(killed.status.signal == SIGKILL);
+    CHECK(std::filesystem::exists(root + "/kdc/server.key.next"));
+    REQUIRE_OK((*cell)->process("kdc").signal(SIGHUP));
+    CHECK_OK((*cell)->process("kdc").wait_for_line("reload"));
+    CHECK((*cell)->process("kdc").error_output().find("stays in use") == std::string::npos);
+    CHECK_OK((*cell)->terminate("kdc"));
+    REQUIRE_OK((*cell)->start("kdc"));
+  }
+  CHECK(troth(renew).status.ok());
+  CHECK_FALSE(std::filesystem::exists(root + "/kdc/server.key.next"));
+  CHECK_OK((*cell)->terminate("kdc"));
+  CHECK_OK((*cell)->start("kdc"));
 }
 
 TEST_CASE("a certificate is issued once under its name") {

@@ -1,3 +1,9 @@
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <chrono>
+#include <vector>
+
 #include <nlohmann/json.hpp>
 
 #include "common/wire/json.hpp"
@@ -33,6 +39,18 @@ nlohmann::json part_of(const nlohmann::json& status, const std::string& role) {
 bool says(const nlohmann::json& part, std::string_view words) {
   INFO(part.dump());
   return part["message"].get<std::string>().find(words) != std::string::npos;
+}
+
+// A socket that is listened at and never served.
+common::UniqueFd listen_at(const std::filesystem::path& path) {
+  common::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  REQUIRE(path.string().size() < sizeof(address.sun_path));
+  path.string().copy(address.sun_path, sizeof(address.sun_path) - 1);
+  REQUIRE(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
+  REQUIRE(::listen(fd.get(), 8) == 0);
+  return fd;
 }
 
 }  // namespace
@@ -105,6 +123,51 @@ TEST_CASE("a mount is shown while it runs and as gone when it was killed") {
   const auto down = troth({"status", "--json"}, {.environment = environment});
   CHECK(down.status.code == 1);
   CHECK(down.output.find("its process is gone") != std::string::npos);
+}
+
+TEST_CASE("whoever is silent is named, and takes nobody else's time") {
+  constexpr int kSilentMounts = 20;
+  auto cell = LiveCell::create();
+  REQUIRE_OK(cell);
+  REQUIRE_OK((*cell)->start("kdc"));
+  REQUIRE_OK((*cell)->start("lockserver"));
+  REQUIRE_OK((*cell)->process("kdc").stop());
+  const TempDir runtime;
+  const TempDir mount_point;
+  std::filesystem::permissions(runtime.path(), std::filesystem::perms(0700));
+  const std::map<std::string, std::string> environment{
+      {"TROTH_RUNTIME_DIR", runtime.path().string()}};
+  auto mount =
+      test_support::Process::spawn(test_support::find_program("troth-mount").value(),
+                                   {mount_point.path().string()}, {.environment = environment});
+  REQUIRE_OK(mount);
+  REQUIRE_OK(mount->wait_for_line("serving status"));
+  // They accept, as the kernel does for them, and say nothing.
+  std::vector<common::UniqueFd> silent;
+  for (int i = 0; i < kSilentMounts; ++i)
+    silent.push_back(listen_at(runtime / ("a" + std::to_string(i) + ".sock")));
+
+  const auto before = std::chrono::steady_clock::now();
+  const auto result =
+      troth({"status", "--timeout", "2", "--json", "--cell", (*cell)->directory().string()},
+            {.environment = environment});
+  const auto took = std::chrono::steady_clock::now() - before;
+  CHECK(took < std::chrono::seconds(kSilentMounts / 2));
+  CHECK(result.status.code == 1);
+  const auto status =
+      common::wire::parse_json(result.output.substr(0, result.output.size() - 1)).value();
+  CHECK(says(part_of(status, "kdc"), "in time"));
+  CHECK(part_of(status, "lockserver")["up"] == true);
+  int named = 0;
+  int up = 0;
+  for (const auto& part : status["parts"]) {
+    if (part["kind"] != "mount")
+      continue;
+    up += part["up"] == true ? 1 : 0;
+    named += part["up"] == false && says(part, "did not answer in time") ? 1 : 0;
+  }
+  CHECK(named == kSilentMounts);
+  CHECK(up == 1);
 }
 
 TEST_CASE("status without a cell and without mounts says where it looked") {

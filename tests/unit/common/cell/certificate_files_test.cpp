@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "common/cell/init.hpp"
+#include "common/failpoint/failpoint.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/test.hpp"
 
@@ -81,6 +82,64 @@ TEST_CASE("what is renewed stays its owner's and readable by whom it was") {
     CHECK(info.st_gid == kServer);
     CHECK((info.st_mode & 07777) == (path == cell.key ? 0600 : 0644));
   }
+}
+
+TEST_CASE("at every moment of a renewal one of two keys belongs to the certificate") {
+  if (!failpoint::kCompiledIn)
+    SKIP_TEST("built without failpoints");
+  const Fixture cell;
+  const auto belongs_to = [&](const std::string& key) {
+    const auto read = read_key(key);
+    return read && read_certificate(cell.certificate).value().belongs_to(*read);
+  };
+  const std::string waiting = waiting_key_path(cell.key);
+  int seen = 0;
+  failpoint::arm_call("cell.renew.key_waits", [&]() -> Status {
+    ++seen;
+    CHECK(belongs_to(cell.key));
+    CHECK_FALSE(belongs_to(waiting));
+    CHECK_FAILS(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kNow),
+                ErrorCode::Busy);
+    return {};
+  });
+  failpoint::arm_call("cell.renew.certificate_changed", [&]() -> Status {
+    ++seen;
+    CHECK_FALSE(belongs_to(cell.key));
+    CHECK(belongs_to(waiting));
+    return {};
+  });
+  const auto renewed = renew_files(cell.authority(), cell.certificate, RenewKey::Replace, kNow);
+  failpoint::disarm_all();
+  REQUIRE_OK(renewed);
+  CHECK(seen == 2);
+  CHECK(belongs_to(cell.key));
+  CHECK_FALSE(std::filesystem::exists(waiting));
+}
+
+TEST_CASE("the next renewal finishes, or undoes, what a killed one left") {
+  const Fixture cell;
+  const std::string waiting = waiting_key_path(cell.key);
+  const auto copy = [](const std::string& from, const std::string& to) {
+    std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
+  };
+  const std::string old_key = (cell.dir / "old.key").string();
+  copy(cell.key, old_key);
+  SUBCASE("killed before the certificate changed") {
+    const std::string key = test_support::read_file(cell.key).value();
+    REQUIRE_OK(write_key(waiting, crypto::PrivateKey::generate().value()));
+    REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kNow));
+    CHECK(test_support::read_file(cell.key).value() == key);
+  }
+  SUBCASE("killed after it: the waiting key is the one that is kept") {
+    REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Replace, kNow));
+    const std::string key = test_support::read_file(cell.key).value();
+    std::filesystem::rename(cell.key, waiting);
+    copy(old_key, cell.key);
+    REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kNow));
+    CHECK(test_support::read_file(cell.key).value() == key);
+  }
+  CHECK_FALSE(std::filesystem::exists(waiting));
+  CHECK(read_certificate(cell.certificate).value().belongs_to(read_key(cell.key).value()));
 }
 
 TEST_CASE("a foreign certificate is not renewed") {

@@ -20,6 +20,7 @@
 
 using namespace common;
 using namespace common::cell;
+using test_support::entries_of;
 using test_support::TempDir;
 
 namespace {
@@ -35,13 +36,6 @@ unsigned mode_of(const std::filesystem::path& path) {
 std::string refusal(const InitOptions& options) {
   const auto planned = plan_cell(options, kNow);
   return planned ? "ok" : planned.error().message;
-}
-
-std::size_t entries_of(const std::filesystem::path& directory) {
-  std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(directory))
-    ++count;
-  return count;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <map>
+#include <utility>
 
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/test.hpp"
@@ -11,7 +12,7 @@ using namespace common::cell;
 
 namespace {
 GetVariable variables(std::map<std::string, std::string> values) {
-  return [values](const char* name) {
+  return [values = std::move(values)](const char* name) {
     const auto found = values.find(name);
     return found == values.end() ? std::string() : found->second;
   };

@@ -20,6 +20,7 @@ TEST_CASE("command lines: accepted") {
 TEST_CASE("command lines: refused") {
   for (const std::vector<std::string>& words :
        std::vector<std::vector<std::string>>{{"--config"},
+                                             {"--config", "a", "--config=b"},
                                              {"--confg", "a"},
                                              {"-c", "a"},
                                              {"a.toml"},

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string message_of(const common::Status& status) {
+std::string message_of(const common::Result<DataDirectory>& status) {
   return status ? "" : status.error().message;
 }
 
@@ -28,8 +28,6 @@ mode_t mode_of(const fs::path& path) {
 TEST_CASE("a missing directory is made private and kept once the program runs") {
   const test_support::TempDir dir;
   const fs::path data = dir / "data";
-  CHECK_OK(DataDirectory::check(data.string()));
-  CHECK_FALSE(fs::exists(data));
   {
     auto open = DataDirectory::open(data.string());
     REQUIRE_OK(open);
@@ -70,27 +68,34 @@ TEST_CASE("unusable directories are refused with what to do, and nothing is made
     const fs::path data = dir / "data";
     REQUIRE(::mkdir(data.c_str(), 0700) == 0);
     REQUIRE(::chmod(data.c_str(), 0750) == 0);
-    const auto status = DataDirectory::check(data.string());
+    const auto status = DataDirectory::open(data.string());
     CHECK_FAILS(status, ErrorCode::PermissionDenied);
     CHECK(message_of(status).find("chmod 700 " + data.string()) != std::string::npos);
-    CHECK_FAILS(DataDirectory::open(data.string()), ErrorCode::PermissionDenied);
     CHECK_FALSE(fs::exists(data / "lock"));
+  }
+  SUBCASE("open to others, and not only ours: nobody is told to close /etc") {
+    const fs::path data = dir / "data";
+    REQUIRE(::mkdir(data.c_str(), 0755) == 0);
+    REQUIRE(::chmod(data.c_str(), 0755) == 0);
+    REQUIRE_OK(test_support::write_file(data / "passwd", "x"));
+    const auto status = DataDirectory::open(data.string());
+    CHECK_FAILS(status, ErrorCode::PermissionDenied);
+    CHECK(message_of(status).find("chmod") == std::string::npos);
+    CHECK(message_of(status).find("data_dir") != std::string::npos);
   }
   SUBCASE("shared on purpose") {
     const fs::path data = dir / "data";
     REQUIRE(::mkdir(data.c_str(), 0700) == 0);
     REQUIRE(::chmod(data.c_str(), 01777) == 0);
-    const auto status = DataDirectory::check(data.string());
+    const auto status = DataDirectory::open(data.string());
     CHECK_FAILS(status, ErrorCode::PermissionDenied);
     CHECK(message_of(status).find("chmod") == std::string::npos);
   }
   SUBCASE("a file in its place") {
     REQUIRE_OK(test_support::write_file(dir / "data", "x"));
-    CHECK_FAILS(DataDirectory::check((dir / "data").string()), ErrorCode::InvalidArgument);
     CHECK_FAILS(DataDirectory::open((dir / "data").string()), ErrorCode::InvalidArgument);
   }
   SUBCASE("a parent that is missing") {
-    CHECK_FAILS(DataDirectory::check((dir / "no/data").string()), ErrorCode::NotFound);
     CHECK_FAILS(DataDirectory::open((dir / "no/data").string()), ErrorCode::NotFound);
   }
   SUBCASE("somebody else's") {
@@ -99,7 +104,7 @@ TEST_CASE("unusable directories are refused with what to do, and nothing is made
     const fs::path data = dir / "data";
     REQUIRE(::mkdir(data.c_str(), 0700) == 0);
     REQUIRE(::chown(data.c_str(), 12345, 12345) == 0);
-    const auto status = DataDirectory::check(data.string());
+    const auto status = DataDirectory::open(data.string());
     CHECK_FAILS(status, ErrorCode::PermissionDenied);
     CHECK(message_of(status).find("user 12345") != std::string::npos);
   }

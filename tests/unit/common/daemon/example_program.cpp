@@ -13,9 +13,12 @@ using common::ErrorCode;
 
 namespace {
 
+// Long enough for a signal to come meanwhile, shorter than the time to stop.
+constexpr int kSlowMs = 500;
+
 // Never woken: stands for work that is stuck.
-void hang() {
-  ::poll(nullptr, 0, -1);
+void hang(int ms = -1) {
+  ::poll(nullptr, 0, ms);
 }
 
 class Example final : public daemon_ns::Application {
@@ -31,6 +34,8 @@ class Example final : public daemon_ns::Application {
       beat_.rest();
   }
   common::Status reload() override {
+    if (mode_ == "stuck-reload")
+      hang();
     if (mode_ == "bad-reload")
       return common::fail(ErrorCode::Expired, "nothing newer");
     return {};
@@ -70,6 +75,10 @@ int main(int argc, char** argv) {
         const std::string mode = foundation.arguments.empty() ? "" : foundation.arguments[0];
         if (mode == "bad-start")
           return common::fail(ErrorCode::Busy, "the port is in use");
+        if (mode == "stuck-start" || mode == "slow-start") {
+          common::log::info("starting");
+          hang(mode == "slow-start" ? kSlowMs : -1);
+        }
         return std::make_unique<Example>(foundation, mode);
       },
   };

@@ -109,7 +109,37 @@ TEST_CASE("a program that cannot stop is ended after its time") {
   REQUIRE_OK(status);
   CHECK(status->describe() == "exit code 1");
   CHECK(process.error_output().find("stopping took too long") != std::string::npos);
-  CHECK(std::chrono::steady_clock::now() - before >= std::chrono::milliseconds{1900});
+  CHECK(std::chrono::steady_clock::now() - before >= std::chrono::milliseconds{1800});
+}
+
+TEST_CASE("a program that is told to stop while it starts stops, and is never ready") {
+  Fixture fixture;
+  for (const char* mode : {"slow-start", "stuck-start"}) {
+    CAPTURE(mode);
+    Process process = fixture.start({mode});
+    REQUIRE_OK(process.wait_for_line("starting"));
+    const auto before = std::chrono::steady_clock::now();
+    REQUIRE_OK(process.signal(SIGTERM));
+    const auto status = process.wait();
+    REQUIRE_OK(status);
+    CHECK(status->describe() == "exit code 0");
+    // 2 s, and what a busy machine adds; never started is never ended without the guard.
+    CHECK(std::chrono::steady_clock::now() - before < std::chrono::seconds{10});
+  }
+  CHECK_FAILS(fixture.manager.wait_for("READY=1", std::chrono::milliseconds{1}),
+              common::ErrorCode::DeadlineExceeded);
+}
+
+TEST_CASE("a program that is stuck reloading is ended when it shall stop") {
+  Fixture fixture;
+  Process process = fixture.start({"stuck-reload"});
+  REQUIRE_OK(fixture.manager.wait_for("READY=1"));
+  REQUIRE_OK(process.signal(SIGHUP));
+  REQUIRE_OK(fixture.manager.wait_for("RELOADING=1"));
+  REQUIRE_OK(process.signal(SIGTERM));
+  const auto status = process.wait();
+  REQUIRE_OK(status);
+  CHECK(status->describe() == "exit code 1");
 }
 
 TEST_CASE("failures to start are one line, with the exit code that fits") {

@@ -3,6 +3,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <thread>
+
+#include "common/cell/certificate_files.hpp"
 #include "common/crypto/certificates.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/test.hpp"
@@ -65,9 +69,10 @@ struct Cell {
 
 TEST_CASE("a server's own certificate is accepted, and says how long it lasts") {
   const Cell cell;
-  const auto validity = cell.check();
-  REQUIRE_OK(validity);
-  CHECK(validity->not_after > cell.clock.wall_now());
+  const auto checked = cell.check();
+  REQUIRE_OK(checked);
+  CHECK(checked->key == cell.files.key);
+  CHECK(checked->validity.not_after > cell.clock.wall_now());
 }
 
 TEST_CASE("F76: an expired certificate is refused") {
@@ -100,6 +105,48 @@ TEST_CASE("F76: a key of another certificate is refused") {
   const Cell cell;
   cell.write_key(*crypto::PrivateKey::generate());
   cell.refuses(ErrorCode::InvalidArgument, cell.files.key, "does not belong to");
+}
+
+TEST_CASE("a certificate whose new key still waits is accepted with that key") {
+  const Cell cell;
+  const std::string waiting = common::cell::waiting_key_path(cell.files.key);
+  const auto next = cell.issue("kdc", cell.authority);
+  REQUIRE_OK(common::cell::write_key(waiting, next.key));
+  const auto before = cell.check();  // the certificate has not come yet
+  REQUIRE_OK(before);
+  CHECK(before->key == cell.files.key);
+  REQUIRE_OK(common::cell::write_certificate(cell.files.certificate, next.certificate));
+  const auto after = cell.check();
+  REQUIRE_OK(after);
+  CHECK(after->key == waiting);
+  REQUIRE(::chmod(waiting.c_str(), 0644) == 0);
+  cell.refuses(ErrorCode::InvalidArgument, cell.files.key, "does not belong to");
+}
+
+TEST_CASE("a pair that is renewed while it is read is never refused") {
+  const Cell cell;
+  constexpr int kRenewals = 40;
+  std::atomic<bool> ended{false};
+  std::thread renewals([&] {
+    for (int i = 0; i < kRenewals; ++i) {
+      static_cast<void>(common::cell::renew_files(cell.authority, cell.files.certificate,
+                                                  common::cell::RenewKey::Replace,
+                                                  cell.clock.wall_now()));
+    }
+    ended = true;
+  });
+  while (!ended) {
+    const auto read_again = [](const CertificateFiles& files) -> common::Status {
+      TROTH_TRY(const auto certificate, common::cell::read_certificate(files.certificate));
+      TROTH_TRY(const auto key, common::cell::read_key(files.key));
+      if (!certificate.belongs_to(key))
+        return common::fail(ErrorCode::InvalidArgument, "no pair");
+      return {};
+    };
+    CHECK_OK(check_server_certificate(cell.files, "kdc", cell.clock.wall_now(), read_again));
+  }
+  renewals.join();
+  CHECK_OK(cell.check());
 }
 
 TEST_CASE("a key that others may use is refused, with the command that closes it") {

@@ -139,6 +139,62 @@ TEST_CASE("opening after an unclean stop writes anew what the WAL held (F6)") {
   CHECK_OK(db->close());
 }
 
+TEST_CASE("a full disk only delays the mark, and the mark follows when there is room (F8)") {
+  const TemporaryDirectory directory;
+  ScriptedDisk disk;
+  std::atomic<int> refused{0};
+  std::atomic<int> written{0};
+  std::atomic<bool> full{true};
+  const auto script = [&](DiskFile file) {
+    if (file != DiskFile::Mark)
+      return 0;
+    ++(full.load() ? refused : written);
+    return full.load() ? ENOSPC : 0;
+  };
+  const auto wait_for = [](const std::atomic<int>& counter, int value) {
+    const Instant end = soon();
+    while (counter.load() < value && system_clock().now() < end)
+      std::this_thread::yield();
+    return counter.load() >= value;
+  };
+  auto db = *open_db(directory, {.flush_interval = 1ms, .probe = &disk});
+  // Refused at the write by most file systems, at the sync by some.
+  for (const bool at_sync : {false, true}) {
+    CAPTURE(at_sync);
+    full = true;
+    refused = written = 0;
+    if (at_sync) {
+      disk.set({.write = nullptr, .sync = script});
+    } else {
+      disk.set(
+          {.write = [=](DiskFile file, std::size_t) { return script(file); }, .sync = nullptr});
+    }
+    CHECK_OK(put(*db, at_sync ? 1 : 0, "stable without the mark"));
+    CHECK_OK(db->sync(soon()));
+    CHECK(wait_for(refused, 2));
+    CHECK_OK(db->health());
+    CHECK_OK(put(*db, at_sync ? 11 : 10, "goes on"));
+    full = false;
+    CHECK(wait_for(written, 1));
+  }
+  // What is stable by then must be in it: the database without its WAL is refused.
+  CHECK_OK(db->sync(soon()));
+  full = true;
+  CHECK_OK(put(*db, 20, "the last"));
+  CHECK_OK(db->close());  // all is on the disk; only the mark does not say so
+  disk.set({});
+  db = *open_db(directory, {.flush_interval = 1ms, .probe = &disk});
+  CHECK(*count(*db) == 5);
+  // While opening it is no reason to refuse either, unless the mark says that all is clean.
+  disk.set({.write = [](DiskFile file, std::size_t) { return file == DiskFile::Mark ? ENOSPC : 0; },
+            .sync = nullptr});
+  CHECK_OK(db->close());
+  db = *open_db(directory, {.flush_interval = 1ms, .probe = &disk});
+  CHECK_OK(put(*db, 21, "and another"));
+  disk.set({});
+  CHECK_OK(db->close());
+}
+
 TEST_CASE("a hook before the sync that throws poisons, and nobody waits for it") {
   const TemporaryDirectory directory;
   auto db = *open_db(directory, {.flush_interval = 1h, .before_sync = []() -> Status {
@@ -347,4 +403,21 @@ TEST_CASE("a recovery tool can take an older database for the truth") {
     CHECK_OK(put(**db, 5000, "goes on"));
   }
   CHECK_OK(open_db(directory));
+}
+
+TEST_CASE("what is taken for the truth after a loss is checked as after an unclean stop") {
+  const TemporaryDirectory directory(test_support::scratch_directory());
+  make_database(directory, 400, false);
+  const std::size_t pages = read_file(directory.db()).size() / common::db::kPageSize;
+  std::filesystem::remove(directory.db() + "-mark");
+  {
+    // Damage where opening would not come across it.
+    flip_bit(directory.db(), (pages - 1) * common::db::kPageSize * 8 + 7);
+    const auto db = open_db(directory, {.accept_lost_commits = true});
+    CHECK_FAILS(db, ErrorCode::Corrupt);
+    flip_bit(directory.db(), (pages - 1) * common::db::kPageSize * 8 + 7);
+  }
+  auto db = open_db(directory, {.accept_lost_commits = true});
+  REQUIRE_OK(db);
+  CHECK(*count(**db) == 400);
 }

@@ -1,8 +1,12 @@
 #include <atomic>
+#include <optional>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
+#include "common/failpoint/failpoint.hpp"
 #include "common/sync/event.hpp"
+#include "tests/support/allocation_failure.hpp"
 #include "tests/unit/common/db/db_fixture.hpp"
 
 using namespace db_test;
@@ -157,4 +161,66 @@ TEST_CASE("commits and waits for stability from many threads agree") {
   CHECK(*count(*db) == 400);
   CHECK_OK(db->sync(soon()));
   CHECK(db->stable() == db->committed());
+}
+
+TEST_CASE("db-writer without memory fails a group's commits, and not the process (F35)") {
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory);
+  std::atomic<int> failed{0};
+  std::optional<test_support::FailAllocation> failure;
+  std::vector<std::function<void()>> tasks;
+  for (int key = 0; key < 4; ++key) {
+    tasks.emplace_back([&, key] {
+      const auto done = db->commit([&](WriteTx& tx) -> Status {
+        TROTH_TRY_VOID(tx.run("INSERT INTO entry VALUES (?1, x'00')", key));
+        if (key != 2)
+          return {};
+        // On db-writer, the allocation that tells of this fails.
+        const std::runtime_error thrown("something that takes more than a few bytes to say");
+        failure.emplace(1);
+        throw thrown;
+      });
+      if (!done) {
+        ++failed;
+        CHECK_FAILS(done, ErrorCode::ResourceExhausted);
+      }
+      CHECK((done.has_value() ? key != 2 : true));
+    });
+  }
+  run_as_one_group(*db, std::move(tasks));
+  CHECK(failed.load() >= 1);
+  CHECK(*count(*db) == 4 - failed.load());
+  CHECK_OK(db->health());
+  CHECK_OK(put(*db, 100, "goes on"));
+}
+
+TEST_CASE("a lone commit while db-writer falls asleep is copied from the WAL when idle") {
+  if (!common::failpoint::kCompiledIn)
+    SKIP_TEST("this build has no failpoints");
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory);
+  std::thread committer;
+  common::Event committed;
+  bool begun = false;  // db-writer's
+  common::failpoint::arm_call("db.writer.falls_asleep", [&]() -> Status {
+    if (begun || db->status().wal_pages != 0)
+      return {};
+    begun = true;
+    committer = std::thread([&] { CHECK_OK(put(*db, 1, "late")); });
+    const Instant end = soon();
+    while (db->status().wal_pages == 0 && system_clock().now() < end)
+      std::this_thread::yield();
+    committed.set();
+    return {};
+  });
+  // Once this is copied, there is nothing left to do, and db-writer means to sleep for long.
+  CHECK_OK(put(*db, 0, "early"));
+  REQUIRE(committed.wait_for(30s));
+  const Instant end = soon(10s);
+  while (db->status().wal_pages != 0 && system_clock().now() < end)
+    std::this_thread::yield();
+  CHECK(db->status().wal_pages == 0);
+  committer.join();
+  CHECK_OK(db->close());
+  common::failpoint::disarm_all();
 }

@@ -1,6 +1,9 @@
 // F35: SQLite's n-th allocation fails, for every n that a piece of work has.
 
+#include <sqlite3.h>
+
 #include "common/db/allocation_faults.hpp"
+#include "tests/support/allocation_failure.hpp"
 #include "tests/support/db_crash_check.hpp"
 #include "tests/unit/common/db/db_fixture.hpp"
 
@@ -103,4 +106,27 @@ TEST_CASE("opening a database that runs out of memory fails, and works the next 
     }
     CHECK(*get(**open_db(directory), 1) == "kept");
   }
+}
+
+TEST_CASE("no statement is left behind when there is no memory to keep it (F35)") {
+  const TemporaryDirectory directory;
+  { REQUIRE_OK(open_db(directory)); }
+  const sqlite3_int64 before = sqlite3_memory_used();
+  std::uint64_t failures = 0;
+  {
+    // Without readers of its own, all of what SQLite holds goes with the database.
+    auto db = *open_db(directory);
+    int number = 0;
+    failures = test_support::fail_each_allocation(
+        [&] {
+          static_cast<void>(db->commit([&](WriteTx& tx) -> Status {
+            const std::string sql = "SELECT count(*) FROM entry WHERE key <> " +
+                                    std::to_string(number++) + " AND key <> -1";
+            return tx.query(sql)->run();
+          }));
+        },
+        [] {});
+  }
+  CHECK(failures > 2);
+  CHECK(sqlite3_memory_used() == before);
 }

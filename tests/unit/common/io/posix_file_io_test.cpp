@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <string>
 
+#include "common/failpoint/failpoint.hpp"
 #include "common/io/lock_file.hpp"
 #include "tests/support/test.hpp"
 
@@ -123,4 +124,23 @@ TEST_CASE("a lock ends with its object and needs an existing directory") {
   { REQUIRE_OK(lock_directory(root.path)); }
   CHECK_OK(lock_directory(root.path));
   CHECK_FAILS(lock_directory(root.path + "/none"), ErrorCode::NotFound);
+}
+
+TEST_CASE("a lock file removed between its opening and its locking is no lock (F12)") {
+  if (!common::failpoint::kCompiledIn)
+    SKIP_TEST("this build has no failpoints");
+  const TemporaryDirectory root;
+  int removed = 0;
+  common::failpoint::arm_call("io.lock_file.before_lock", [&]() -> common::Status {
+    if (removed++ == 0)
+      std::filesystem::remove(root.path + "/lock");
+    return {};
+  });
+  const auto first = lock_directory(root.path);
+  const auto second = lock_directory(root.path);
+  common::failpoint::disarm_all();
+  CHECK(removed == 2);
+  // Were the first one given a lock on a file without a name, there would be two holders now.
+  CHECK_FAILS(first, ErrorCode::Busy);
+  CHECK_OK(second);
 }

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 
 #include <atomic>
+#include <future>
 
 #include "common/rpc/retry.hpp"
 #include "tests/support/raw_tls.hpp"
@@ -244,6 +245,43 @@ TEST_CASE("a large request that is refused early learns why") {
   CHECK(result.outcome == Outcome::Answered);
   CHECK_FAILS(result.answer, ErrorCode::TooLarge);
   CHECK_FALSE(client->connected());
+}
+
+TEST_CASE("a reply that lies there when writing begins to fail is read") {
+  RpcCell cell;
+  for (const bool resets : {false, true}) {
+    CAPTURE(resets);
+    std::promise<void> gone;
+    const std::shared_future<void> gone_by_then = gone.get_future().share();
+    ScriptedServer server(cell.server_context()->current(), [&](RawTls& peer, int) {
+      (void)peer.receive_until([](std::string_view text) { return text.size() > 10'000; });
+      peer.send(http_json(413, R"({"epoch":1,"code":"too_large","message":"less, please"})"));
+      if (resets) {
+        peer.hang_up();  // bytes of ours are unread: close_notify, then a reset
+      } else {
+        peer.close_notify();
+      }
+      gone.set_value();
+      if (!resets)
+        (void)peer.receive_until([](std::string_view text) { return text.size() > 600'000; });
+    });
+    Client client(options_for(cell, server.port()));
+    auto request = RpcCell::request("t", "put");
+    request.source_size = 500'000'000;
+    bool first = true;
+    const std::vector<std::byte> piece(256 * 1024);
+    request.source =
+        [&](std::span<std::byte> scratch) -> common::Result<std::span<const std::byte>> {
+      // Writing goes on only when the server has answered and ended the session.
+      if (!std::exchange(first, false))
+        CHECK(gone_by_then.wait_for(10s) == std::future_status::ready);
+      return std::span(piece).first(std::min(scratch.size(), piece.size()));
+    };
+    const auto result = client.call(request);
+    CHECK(result.outcome == Outcome::Answered);
+    CHECK_FAILS(result.answer, ErrorCode::TooLarge);
+    CHECK_FALSE(client.connected());
+  }
 }
 
 TEST_CASE("retries stay within attempts, budget and deadline") {

@@ -257,6 +257,7 @@ TEST_CASE("running out of descriptors pauses accepting and ends when there are s
   REQUIRE_OK(waiting);
   CHECK(eventually([&] { return cell.server().stats().accepted == 2; }));
   {
+    const auto request = RpcCell::request("test", "echo");
     common::UniqueFd probe(::dup(0));
     rlimit tight = old;
     tight.rlim_cur = static_cast<rlim_t>(probe.get()) + 1;
@@ -267,9 +268,14 @@ TEST_CASE("running out of descriptors pauses accepting and ends when there are s
     address.sin_port = htons(cell.port());
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     ::connect(spare.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
-    CHECK(eventually([&] { return cell.server().stats().accept_failures > 0; }));
-    CHECK_OK(client->call(RpcCell::request("test", "echo")).answer);
+    // Plain code until descriptors are back: sanitizers open a pipe to look at objects.
+    const common::Instant give_up = now() + 10s;
+    while (cell.server().stats().accept_failures == 0 && now() < give_up)
+      std::this_thread::yield();
+    const bool served = client->call(request).outcome == Outcome::Answered;
     ::setrlimit(RLIMIT_NOFILE, &old);
+    CHECK(cell.server().stats().accept_failures > 0);
+    CHECK(served);
     CHECK(eventually([&] { return cell.server().stats().accepted == 3; }));
   }
   CHECK_OK(cell.client()->call(RpcCell::request("test", "echo")).answer);

@@ -16,6 +16,8 @@
 #include <new>
 #include <string_view>
 
+#include "common/rpc/health_listener.hpp"
+#include "tests/support/raw_peer.hpp"
 #include "tests/support/rpc_fixture.hpp"
 
 namespace {
@@ -122,4 +124,30 @@ TEST_CASE("whichever allocation of the server fails, it serves the next caller")
   MESSAGE(failures, " allocations failed, ", let_through.load(), " let through");
   CHECK(failures > 20);
   CHECK(let_through * 4 < failures);  // the exception stays one
+}
+
+TEST_CASE("whichever allocation of the health listener fails, it answers the next question") {
+  auto listener = HealthListener::start(
+      {}, [] { return std::string(200, 'm'); }, [] { return HealthReport{}; });
+  REQUIRE_OK(listener);
+  const auto ask = [&]() -> std::string {
+    auto peer = test_support::RawPeer::dial((*listener)->port());
+    if (!peer || !peer->send("GET /health HTTP/1.1\r\n\r\n"))
+      return {};
+    return peer->read_to_end().value_or("");
+  };
+  REQUIRE(ask().starts_with("HTTP/1.1 200 "));
+  long failures = 0;
+  for (long at = 0;; ++at) {
+    CAPTURE(at);
+    fail_in = at;
+    (void)ask();
+    const bool failed = fail_in.exchange(-1) < 0;
+    REQUIRE(ask().starts_with("HTTP/1.1 200 "));
+    failures += failed ? 1 : 0;
+    if (!failed)
+      break;
+  }
+  MESSAGE(failures, " allocations failed");
+  CHECK(failures > 3);
 }

@@ -41,8 +41,30 @@ TEST_CASE("the cap in all holds over any number of addresses") {
   CHECK(admission.judge(address(9), kStart) == Verdict::Admit);
 }
 
+TEST_CASE("F51 an honest dial behind a backlog of silent ones is admitted within two seconds") {
+  Admission admission({});
+  // 100 addresses have filled the backlog and go on dialling; nobody of them ever says a word.
+  std::uint64_t id = 0;
+  Instant at = kStart;
+  for (int ahead = 0; ahead < 4096; ++ahead) {
+    const AddressKey from = address(static_cast<std::uint8_t>(1 + ahead % 100));
+    while (admission.must_wait(at))
+      at = admission.patience_ends();
+    if (const auto old = admission.evict(at))
+      admission.left(*old);
+    if (admission.judge(from, at) == Verdict::Admit)
+      admission.handshake_begins(++id, from, at);
+  }
+  while (admission.must_wait(at))
+    at = admission.patience_ends();
+  if (const auto old = admission.evict(at))
+    admission.left(*old);
+  CHECK(admission.judge(address(200), at) == Verdict::Admit);
+  CHECK(at - kStart < 2s);
+}
+
 TEST_CASE("F51 handshakes are bounded, and a silent one makes room after a second") {
-  Admission admission({.handshakes = 2, .handshakes_per_address = 1});
+  Admission admission({.handshakes = 2, .handshakes_per_address = 1, .patience = 1'000ms});
   admission.handshake_begins(1, address(1), kStart);
   CHECK(admission.judge(address(1), kStart) == Verdict::RefuseAddress);
   admission.handshake_begins(2, address(2), kStart + 100ms);

@@ -1,0 +1,137 @@
+// What one caller, or one class of calls, may take of what all share.
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <thread>
+
+#include "common/log/log.hpp"
+#include "tests/support/raw_peer.hpp"
+#include "tests/support/rpc_fixture.hpp"
+
+using common::ErrorCode;
+using common::Result;
+using namespace common::rpc;
+using namespace std::chrono_literals;
+using test_support::RawPeer;
+using test_support::RpcCell;
+
+namespace {
+
+// A request of some size without its last byte.
+std::string almost_a_call(std::size_t size) {
+  const std::string json = R"({"v":1})";
+  return "POST /v1/test/echo-bytes HTTP/1.1\r\nContent-Type: application/octet-stream\r\n"
+         "Content-Length: " +
+         std::to_string(4 + json.size() + size) + "\r\n\r\n" + encode_frame_length(json.size()) +
+         json + std::string(size - 1, 'x');
+}
+
+}  // namespace
+
+TEST_CASE("one address cannot take all the room for bodies") {
+  RpcCell cell;
+  cell.limits.collected_bytes = 4'000'000;
+  cell.limits.collected_bytes_per_address = 1'500'000;
+  cell.start();
+  const auto context = cell.client_context()->current();
+  const auto dial = [&](const char* from) {
+    auto peer = RawPeer::dial_tls(cell.port(), context, from);
+    REQUIRE_OK(peer);
+    return *std::move(peer);
+  };
+  auto first = dial("127.0.0.2");
+  REQUIRE_OK(first.send(almost_a_call(900'000)));
+  const auto limit = now() + 10s;
+  while (cell.server().stats().collected_bytes < 900'000 && now() < limit)
+    std::this_thread::yield();
+  auto second = dial("127.0.0.2");
+  (void)second.send(almost_a_call(900'000));
+  CHECK(second.read_reply().value_or("").starts_with("HTTP/1.1 503 "));
+  auto other = dial("127.0.0.3");
+  REQUIRE_OK(other.send(almost_a_call(900'000) + "x"));
+  CHECK(other.read_reply().value_or("").starts_with("HTTP/1.1 200 "));
+  REQUIRE_OK(first.send("x"));
+  CHECK(first.read_reply().value_or("").starts_with("HTTP/1.1 200 "));
+  // All of it is given back, and the address may collect again.
+  auto again = dial("127.0.0.2");
+  REQUIRE_OK(again.send(almost_a_call(900'000) + "x"));
+  CHECK(again.read_reply().value_or("").starts_with("HTTP/1.1 200 "));
+  while (cell.server().stats().collected_bytes > 0 && now() < limit)
+    std::this_thread::yield();
+  CHECK(cell.server().stats().collected_bytes == 0);
+}
+
+TEST_CASE("all metadata and all bulk calls that are admitted leave a thread for status") {
+  RpcCell cell;
+  std::atomic<int> inside{0};
+  std::atomic<bool> go_on{false};
+  cell.limits.threads = 8;
+  const auto hold = [&](Call&) -> Result<Reply> {
+    ++inside;
+    const auto limit = now() + 20s;
+    while (!go_on && now() < limit)
+      std::this_thread::yield();
+    return Reply{};
+  };
+  cell.add({.service = "t", .name = "small", .handler = hold});
+  cell.add({.service = "t", .name = "large", .handler = hold, .kind = OperationClass::Bulk});
+  cell.start();
+  std::atomic<int> refused{0};
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 12; ++i) {
+    callers.emplace_back([&, i] {
+      auto request = RpcCell::request("t", i % 2 == 0 ? "small" : "large");
+      request.deadline = now() + 20s;
+      const auto result = cell.client()->call(request);
+      if (!result.answer && result.answer.error().code == ErrorCode::Overloaded)
+        ++refused;
+    });
+  }
+  const auto limit = now() + 10s;
+  while (inside + refused < 12 && now() < limit)
+    std::this_thread::yield();
+  CHECK(inside + refused == 12);
+  CHECK(inside < 8);
+  auto request = RpcCell::request("test", "status");
+  request.deadline = now() + 3s;
+  CHECK_OK(cell.client()->call(request).answer);
+  go_on = true;
+  for (auto& caller : callers)
+    caller.join();
+}
+
+TEST_CASE("what an exception says is not logged: it may hold a secret") {
+  const common::UniqueFd file(::memfd_create("log", MFD_CLOEXEC));
+  REQUIRE(file.valid());
+  common::log::configure({.fd = file.get()});
+  {
+    RpcCell cell;
+    cell.add({.service = "t", .name = "throws", .handler = [](Call&) -> Result<Reply> {
+                throw std::runtime_error("password=hunter2");
+              }});
+    cell.add({.service = "t", .name = "breaks", .handler = [](Call&) -> Result<Reply> {
+                Reply reply;
+                reply.source_size = 10;
+                reply.source = [](std::span<std::byte>) -> Result<std::span<const std::byte>> {
+                  throw std::runtime_error("password=hunter2");
+                };
+                return reply;
+              }});
+    cell.start();
+    auto client = cell.client();
+    CHECK_FAILS(client->call(RpcCell::request("t", "throws")).answer, ErrorCode::Internal);
+    CHECK_FALSE(client->call(RpcCell::request("t", "breaks")).answer.has_value());
+  }
+  common::log::configure({});
+  std::array<char, 4096> text{};
+  const ssize_t size = ::pread(file.get(), text.data(), text.size(), 0);
+  REQUIRE(size > 0);
+  const std::string_view lines(text.data(), static_cast<std::size_t>(size));
+  CHECK(lines.find("throws") != lines.npos);
+  CHECK(lines.find("breaks") != lines.npos);
+  CHECK(lines.find("runtime_error") != lines.npos);
+  CHECK(lines.find("hunter2") == lines.npos);
+}
