@@ -93,7 +93,7 @@ TEST_CASE_FIXTURE(Fixture, "changes need a proof of the key within five minutes"
   CHECK_FAILS(refused, ErrorCode::Expired);
   CHECK(test_support::said(refused).find("log in for kdc/admin") != std::string::npos);
   CHECK_OK(old->call("user-list"));
-  for (const auto& [operation, args] :
+  for (const auto& row :
        std::vector<std::pair<const char*, json>>{{"user-disable", {{"name", "root"}}},
                                                  {"policy-set", {{"name", "user"}}},
                                                  {"service-add", {{"name", "x/y"}}},
@@ -101,8 +101,9 @@ TEST_CASE_FIXTURE(Fixture, "changes need a proof of the key within five minutes"
                                                  {"service-rotate", {{"name", "fileserver/fs1"}}},
                                                  {"master-rotate", json::object()},
                                                  {"passwd", json::object()}}) {
+    const char* operation = row.first;
     CAPTURE(operation);
-    CHECK_FAILS(old->call(operation, args, "some password"), ErrorCode::Expired);
+    CHECK_FAILS(old->call(operation, row.second, "some password"), ErrorCode::Expired);
   }
   // The session of a fresh ticket ends with it.
   CHECK_OK(root->call("user-add", {{"name", "bob"}}, "a long password"));

@@ -527,9 +527,10 @@ TEST_CASE_FIXTURE(Fixture, "F42: no message of one exchange is taken for one of 
       {"ap-req", ap->request()}, {"proof", *proof},
       {"ticket", tgt->ticket},   {"service ticket", credential->ticket}};
   const auto now = server.clock.now();
-  for (const auto& [name, bytes] : all) {
-    CAPTURE(name);
-    const std::string_view is(name);
+  for (const auto& row : all) {
+    const Bytes& bytes = row.second;
+    const std::string_view is(row.first);
+    CAPTURE(is);
     CHECK(exchanges().as(bytes, channel, address).has_value() == (is == "as-req"));
     CHECK(exchanges().tgs(bytes, channel, address).has_value() == (is == "tgs-req"));
     CHECK(verifier.accept(bytes, channel).has_value() == (is == "ap-req"));
