@@ -1,5 +1,8 @@
 #include "cli/admin_commands.hpp"
 
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
 #include "cli/output.hpp"
 
 namespace cli {
@@ -19,6 +22,19 @@ tl::unexpected<common::Error> senseless() {
 }
 
 }  // namespace
+
+CLI::App* add_admin_command(CLI::App& parent, Session& session, const char* name, const char* help,
+                            AdminArguments& arguments, bool reads, std::function<Status()> run) {
+  CLI::App* command = parent.add_subcommand(name, help);
+  add_admin_options(*command, arguments, reads);
+  command->callback([&session, run = std::move(run)] {
+    session.action = [run] {
+      const Status status = run();
+      return status ? kExitOk : admin_failure(status.error());
+    };
+  });
+  return command;
+}
 
 std::string text_field(const nlohmann::json& object, std::string_view field) {
   const auto found = object.find(field);

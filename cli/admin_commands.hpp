@@ -6,13 +6,17 @@
 #include <memory>
 #include <string>
 
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "cli/admin.hpp"
 #include "cli/commands.hpp"
 
 namespace cli {
+
+// A new command with the options of administration; `run` is its action.
+CLI::App* add_admin_command(CLI::App& parent, Session& session, const char* name, const char* help,
+                            AdminArguments& arguments, bool reads,
+                            std::function<common::Status()> run);
 
 // Adds commands whose arguments are an `Arguments` (derived from AdminArguments) each.
 template <typename Arguments>
@@ -28,14 +32,10 @@ class CommandGroup {
 
   // `reads`: it shows something and takes --json.
   Added& add(const char* name, const char* help, Run run, bool reads) {
-    added_ = {parent_.add_subcommand(name, help), std::make_shared<Arguments>()};
-    add_admin_options(*added_.command, *added_.arguments, reads);
-    added_.command->callback([&session = session_, arguments = added_.arguments, run] {
-      session.action = [arguments, run] {
-        const common::Status status = run(*arguments);
-        return status ? kExitOk : admin_failure(status.error());
-      };
-    });
+    auto arguments = std::make_shared<Arguments>();
+    CLI::App* command = add_admin_command(parent_, session_, name, help, *arguments, reads,
+                                          [arguments, run] { return run(*arguments); });
+    added_ = {command, std::move(arguments)};
     return added_;
   }
 
@@ -45,10 +45,10 @@ class CommandGroup {
   Added added_;
 };
 
-// A list that the KDC gives in parts.
+// A list that the KDC gives in parts; for the length of one call.
 struct Listing {
   std::string operation;
-  nlohmann::json args;
+  const nlohmann::json& args;                                  // borrowed
   std::string list;                                            // the field with the entries
   std::string (*line)(const nlohmann::json& entry) = nullptr;  // for people
   std::string after = "name";  // the entry's field that the next part begins after

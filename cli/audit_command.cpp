@@ -1,5 +1,8 @@
 // troth audit
 
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
 #include "cli/admin_commands.hpp"
 #include "cli/output.hpp"
 #include "common/config/values.hpp"
@@ -115,10 +118,9 @@ Status audit(const Arguments& arguments) {
     }
     nlohmann::json args = filters(arguments);
     args["after"] = after;
-    TROTH_TRY(records, collect(admin, {.operation = "audit",
-                                       .args = std::move(args),
-                                       .list = "records",
-                                       .after = "seq"}));
+    TROTH_TRY(
+        records,
+        collect(admin, {.operation = "audit", .args = args, .list = "records", .after = "seq"}));
   }
   if (arguments.json) {
     print_json({{"records", records}});

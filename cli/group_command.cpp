@@ -1,5 +1,8 @@
 // troth group …
 
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
 #include "cli/admin_commands.hpp"
 #include "cli/output.hpp"
 
@@ -77,9 +80,8 @@ Status list(const Arguments& arguments) {
   nlohmann::json args = nlohmann::json::object();
   if (arguments.all)
     args["all"] = true;
-  return list_all(
-      arguments,
-      {.operation = "group-list", .args = std::move(args), .list = "groups", .line = group_line});
+  return list_all(arguments,
+                  {.operation = "group-list", .args = args, .list = "groups", .line = group_line});
 }
 
 Status show(const Arguments& arguments) {

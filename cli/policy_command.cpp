@@ -1,5 +1,8 @@
 // troth policy …
 
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
 #include "cli/admin_commands.hpp"
 #include "cli/output.hpp"
 #include "common/config/values.hpp"

@@ -1,5 +1,8 @@
 // troth service …
 
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
 #include "cli/admin_commands.hpp"
 #include "cli/output.hpp"
 #include "common/crypto/secret.hpp"
@@ -92,10 +95,9 @@ Status list(const Arguments& arguments) {
   nlohmann::json args = nlohmann::json::object();
   if (arguments.hosts)
     args["hosts"] = true;
-  return list_all(arguments, {.operation = "service-list",
-                              .args = std::move(args),
-                              .list = "services",
-                              .line = principal_line});
+  return list_all(
+      arguments,
+      {.operation = "service-list", .args = args, .list = "services", .line = principal_line});
 }
 
 Status show(const Arguments& arguments) {

@@ -1,10 +1,9 @@
 #include "common/auth/kdc_client.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include "common/crypto/scrypt.hpp"
 #include "common/wire/base64.hpp"
 #include "common/wire/json_object.hpp"
+#include "common/wire/json_writer.hpp"
 
 namespace common::auth {
 namespace {
@@ -145,7 +144,7 @@ Result<ticket::Credential> KdcClient::login(ticket::AsWanted wanted, const crypt
   rpc::Request request;
   request.service = kKdc;
   request.operation = "preauth";
-  request.args = nlohmann::json{{"client", wanted.client}}.dump();
+  request.args = wire::JsonWriter().field("client", wanted.client).take();
   request.deadline = deadline;
   auto result = client->call(request);
   if (!result.answer)

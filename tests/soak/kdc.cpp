@@ -12,20 +12,19 @@
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
-#include <fstream>
 #include <random>
 #include <thread>
 
 #include <nlohmann/json.hpp>
 
-#include "common/auth/session.hpp"
 #include "common/sync/event.hpp"
 #include "common/sync/locked.hpp"
 #include "common/ticket/exchange.hpp"
 #include "common/ticket/proof.hpp"
 #include "common/wire/base64.hpp"
+#include "tests/soak/kdc_service.hpp"
 #include "tests/soak/kdc_storm.hpp"
-#include "tests/support/kdc_server.hpp"
+#include "tests/support/kdc_process.hpp"
 #include "tests/support/process.hpp"
 
 namespace {
@@ -40,77 +39,16 @@ using test_support::KdcFiles;
 using test_support::Process;
 namespace ticket = common::ticket;
 namespace rpc = common::rpc;
+using soak_kdc::die;
+using soak_kdc::kHead;
+using soak_kdc::take;
 
 const common::SystemClock kClock;
-constexpr common::crypto::Digest kHead{std::byte{3}};
 constexpr std::array<const char*, 2> kServices{"fileserver/fs1", "fileserver/fs2"};
 // How much of what was heard is kept to be repeated; the oldest goes first.
 constexpr std::size_t kHeard = 4096;
 // From one address, wrong logins are limited; honest users share it with the replayer here.
 constexpr auto kBetweenWrongLogins = 6s;
-
-[[noreturn]] void die(const std::string& why) {
-  std::fprintf(stderr, "soak_kdc: %s\n", why.c_str());
-  std::exit(3);
-}
-
-template <typename T>
-T take(Result<T> result) {
-  if (!result)
-    die(result.error().message);
-  return *std::move(result);
-}
-
-// ---- a service, as a process of its own: soak_kdc --serve FILES SERVICE
-
-int serve(const std::string& directory, const std::string& service) {
-  const std::string stem = service.substr(service.find('/') + 1);
-  const auto keytab = take(ticket::load_keytab(directory + "/" + stem + ".keytab"));
-  auto verifier = std::make_shared<ticket::Verifier>(keytab.cell(), service, kClock);
-  if (!verifier->set_keys(keytab))
-    die("the keytab does not fit");
-  const auto cache = take(ticket::ReplayCache::open({.path = directory + "/" + stem + ".replay"},
-                                                    ticket::to_time(kClock.wall_now())));
-  ticket::ProofVerifier proofs(verifier->opener(), *cache, kClock);
-  rpc::OperationTable table;
-  const auto add = [&](rpc::Operation operation) {
-    if (const auto added = table.add(std::move(operation)); !added)
-      die(added.error().message);
-  };
-  add(common::auth::auth_operation("fileserver", verifier));
-  add({.service = "fileserver",
-       .name = "whoami",
-       .handler = [](rpc::Call& call) -> Result<rpc::Reply> {
-         return rpc::Reply::json(
-             nlohmann::json{{"name", common::auth::identity_of(call)->client.name}});
-       },
-       .needs_session = true});
-  add({.service = "fileserver",
-       .name = "proof",
-       .handler = [&](rpc::Call& call) -> Result<rpc::Reply> {
-         TROTH_TRY(const auto proven, proofs.accept(call.body(), kHead));
-         return rpc::Reply::json(nlohmann::json{{"name", proven.identity.client.name}});
-       },
-       .open_to_all = true});
-  rpc::ServerOptions options;
-  options.tls = take(common::tls::ReloadableContext::make([directory] {
-    return common::tls::make_server({directory + "/server.crt", directory + "/server.key",
-                                     directory + "/ca.crt",
-                                     common::tls::ClientCertificates::Optional});
-  }));
-  options.role = "fileserver";
-  options.version = "0";
-  const auto server = take(rpc::Server::start(std::move(options), std::move(table)));
-  std::printf("ready %u\n", static_cast<unsigned>(server->port()));
-  std::fflush(stdout);
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  ::sigaddset(&signals, SIGTERM);
-  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
-  int number = 0;
-  ::sigwait(&signals, &number);
-  return 0;
-}
 
 // ---- the servers of the run
 
@@ -151,10 +89,6 @@ class Soak {
         die(saved.error().message);
       soak_kdc::make_old_table({.path = files_.path() / (stem + ".replay")});
     }
-    std::ofstream(files_.path() / "kdc.toml")
-        << "[server]\nname = \"kdc1\"\nrole = \"kdc\"\nlisten = \"127.0.0.1:0\"\n"
-           "health_listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n[tls]\n"
-           "certificate = \"server.crt\"\nkey = \"server.key\"\nca = \"ca.crt\"\n";
     start_kdc();
     start_service(0);
     start_service(1);
@@ -164,10 +98,9 @@ class Soak {
 
  private:
   void start_kdc() {
-    kdc_.emplace(take(Process::spawn(take(test_support::find_program("troth-kdc")),
-                                     {"--config", files_.path() / "kdc.toml"})));
-    const std::string line = take(kdc_->wait_for_line("serving"));
-    kdc_port_ = static_cast<std::uint16_t>(number_after(line, " port="));
+    if (const auto started = kdc_.start(); !started)
+      die(started.error().message);
+    kdc_port_ = kdc_.port();
   }
   void start_service(std::size_t i) {
     services_[i].emplace(take(Process::spawn(self_, {"--serve", files_.path(), kServices[i]})));
@@ -237,7 +170,7 @@ class Soak {
   const std::uint64_t seed_;
   KdcFiles files_;
   std::shared_ptr<common::tls::ReloadableContext> tls_;
-  std::optional<Process> kdc_;
+  test_support::KdcProcess kdc_{files_};
   std::array<std::optional<Process>, 2> services_;
   std::atomic<std::uint16_t> kdc_port_{0};
   std::array<std::atomic<std::uint16_t>, 2> service_ports_{};
@@ -393,7 +326,7 @@ void Soak::killer_main(std::uint64_t seed) {
     const std::size_t victim = random() % 3;
     ++counts_.kills;
     if (victim == 2) {
-      kdc_->kill();
+      kdc_.kill();
       start_kdc();
     } else {
       services_[victim]->kill();
@@ -455,7 +388,7 @@ int Soak::run(int seconds) {
 int main(int argc, char** argv) {
   const std::vector<std::string> args(argv + 1, argv + argc);
   if (args.size() == 3 && args[0] == "--serve")
-    return serve(args[1], args[2]);
+    return soak_kdc::serve(args[1], args[2]);
   if (args.size() == 3 && args[0] == "--storm")
     return soak_kdc::storm_child(args[1], std::atoi(args[2].c_str()));
   int seconds = 60;

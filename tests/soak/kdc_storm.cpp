@@ -14,6 +14,7 @@
 
 #include "common/io/unique_fd.hpp"
 #include "common/ticket/proof.hpp"
+#include "tests/soak/kdc_service.hpp"
 #include "tests/support/process.hpp"
 
 namespace soak_kdc {
@@ -29,7 +30,6 @@ constexpr std::size_t kMostProofBytes = 1024;
 // A minute's proofs and more: the table must not be what ends the run.
 constexpr std::size_t kCapacity = std::size_t{1} << 21;
 constexpr int kThreads = 2;
-constexpr common::crypto::Digest kHead{std::byte{7}};
 
 // One proof, in memory that parent and children share through a file.
 struct Slot {
@@ -44,11 +44,6 @@ struct Shared {
   std::atomic<std::uint64_t> replays;
   std::atomic<std::uint64_t> others;  // refused for another reason than having been seen
 };
-
-[[noreturn]] void die(const std::string& why) {
-  std::fprintf(stderr, "soak_kdc: %s\n", why.c_str());
-  std::exit(3);
-}
 
 // The file's pages live through kill -9, like those of the table itself.
 Shared* map_shared(const std::string& directory) {

@@ -124,6 +124,14 @@ class KdcServer {
   std::unique_ptr<common::rpc::Server> server_;
 };
 
+// "code: sentence" of a failure; "ok" of a success.
+template <typename T>
+std::string said(const common::Result<T>& result) {
+  if (result)
+    return "ok";
+  return std::string(to_string(result.error().code)) + ": " + result.error().message;
+}
+
 inline common::Instant in_a_while() {
   return common::SystemClock().now() + std::chrono::seconds(60);
 }

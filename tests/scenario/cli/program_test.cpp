@@ -62,7 +62,7 @@ TEST_CASE("bash completes commands, options, words and nothing else") {
     return result->output;
   };
   CHECK(complete("troth ce") == "cell\n");
-  CHECK(complete("troth cell ''") == "init cert\n");
+  CHECK(complete("troth cell ''") == "init join fingerprint cert\n");
   CHECK(complete("troth cell cert re") == "renew\n");
   CHECK(complete("troth cell cert show --wi") == "--within\n");
   CHECK(complete("troth completion z") == "zsh\n");
