@@ -102,7 +102,7 @@ TEST_CASE_FIXTURE(Dump, "a dump that is cut or changed loads nothing at all") {
   give_stash(other);
   const auto refused = [&](const std::string& bad) {
     const Status status = load(other, bad);
-    CAPTURE(test_support::describe(status));
+    CAPTURE(test_support::outcome_of(status).text());
     CHECK_FALSE(status.has_value());
     CHECK_FAILS(open_in(other.path(), clock), ErrorCode::NotFound);
   };

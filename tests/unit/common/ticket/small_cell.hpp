@@ -117,18 +117,16 @@ struct ServiceSide {
 };
 
 // The one refusal: code and sentence.
-template <typename T>
-bool is_refused(const Result<T>& result) {
+inline bool is_refused(const test_support::Outcome& outcome) {
   const auto expected = refused();
-  return !result && result.error().code == expected.value().code &&
-         result.error().message == expected.value().message;
+  return outcome.failed_with(expected.value().code) &&
+         outcome.error->message == expected.value().message;
 }
 
-#define CHECK_REFUSED(expression)                                \
-  do {                                                           \
-    const auto& check_refused_result = (expression);             \
-    CHECK_MESSAGE(ticket_test::is_refused(check_refused_result), \
-                  test_support::describe(check_refused_result)); \
+#define CHECK_REFUSED(expression)                                                                \
+  do {                                                                                           \
+    const test_support::Outcome check_refused_outcome = test_support::outcome_of((expression));  \
+    CHECK_MESSAGE(ticket_test::is_refused(check_refused_outcome), check_refused_outcome.text()); \
   } while (false)
 
 }  // namespace ticket_test
