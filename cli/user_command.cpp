@@ -156,6 +156,9 @@ void add_user_commands(CLI::App& app, Session& session) {
   Group own(app, session);
   auto& passwd = own.add("passwd", "Change your password.", &change_own, false);
   add_password_options(*passwd.command, *passwd.arguments);
+  // As --as, which people would not look for: whose password has ended cannot log in first.
+  passwd.command->add_option("user", passwd.arguments->as, "Whose; else of whoever is logged in.")
+      ->type_name("USER");
 
   auto* user = app.add_subcommand("user", "Look after the cell's users.");
   user->require_subcommand(0, 1);

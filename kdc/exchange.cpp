@@ -25,6 +25,15 @@ bool is_weaker(const ScryptParameters& has, const ScryptParameters& wanted) {
   return has.memory_bytes() * has.p() < wanted.memory_bytes() * wanted.p();
 }
 
+constexpr std::string_view kTooManyTickets = "too many tickets for this client";
+
+tl::unexpected<common::Error> too_many(std::string_view what, Millis wait) {
+  auto refusal = fail(ErrorCode::Overloaded, "{}; wait {} s", what,
+                      std::chrono::ceil<std::chrono::seconds>(wait).count());
+  refusal.value().retry_after = wait;
+  return refusal;
+}
+
 std::string_view outcome_of(const Status& status) {
   return status ? kAuditOk : common::to_string(status.error().code);
 }
@@ -41,6 +50,7 @@ bool is_verdict(ErrorCode code) {
     case ErrorCode::Expired:
     case ErrorCode::InvalidArgument:
     case ErrorCode::NotFound:
+    case ErrorCode::Overloaded:
       return true;
     default:
       return false;
@@ -86,6 +96,8 @@ Result<Bytes> Exchanges::grant_as(AsAttempt& attempt) {
   const Principal& client = attempt.credentials.principal;
   const StoredKey& key = attempt.credentials.key;
   const Time now = time_now(clock_);
+  if (const GuessVerdict verdict = tickets_.take(client.id, now); !verdict.allowed)
+    return too_many(kTooManyTickets, verdict.wait);
   if (client.disabled)
     return fail(ErrorCode::PermissionDenied, "{} is disabled; ask an administrator", client.name);
   const bool ended = client.password_end && *client.password_end <= now;
@@ -137,11 +149,7 @@ Result<Bytes> Exchanges::as(ByteView bytes, const ticket::Channel& channel,
   if (!verdict.allowed) {
     record.outcome = common::to_string(ErrorCode::Overloaded);
     TROTH_TRY_VOID(database_.audit().note(std::move(record)));
-    auto refusal = fail(ErrorCode::Overloaded,
-                        "too many attempts for this name or from this address; wait {} s",
-                        std::chrono::ceil<std::chrono::seconds>(verdict.wait).count());
-    refusal.value().retry_after = verdict.wait;
-    return refusal;
+    return too_many("too many attempts for this name or from this address", verdict.wait);
   }
 
   const Status right = check_key(attempt);
@@ -156,7 +164,9 @@ Result<Bytes> Exchanges::as(ByteView bytes, const ticket::Channel& channel,
   }
   Result<Bytes> reply = right ? grant_as(attempt) : tl::unexpected(right.error());
   record.outcome = outcome_of(said(reply));
-  TROTH_TRY_VOID(database_.audit().record(std::move(record)));
+  const bool again_and_again = !reply && reply.error().code == ErrorCode::Overloaded;
+  TROTH_TRY_VOID(again_and_again ? database_.audit().note(std::move(record))
+                                 : database_.audit().record(std::move(record)));
   return reply;
 }
 
@@ -171,6 +181,8 @@ struct Exchanges::TgsAttempt {
 Result<Bytes> Exchanges::grant_tgs(TgsAttempt& attempt) {
   const ticket::TgsRequest& request = attempt.accepted.request;
   const ticket::TicketBody& tgt = attempt.accepted.tgt;
+  if (const GuessVerdict verdict = tickets_.take(tgt.client.id, attempt.now); !verdict.allowed)
+    return too_many(kTooManyTickets, verdict.wait);
   const bool for_tgs = request.service == kTgsService;
   if (request.renew != for_tgs) {
     return fail(ErrorCode::InvalidArgument,

@@ -7,6 +7,7 @@
 #include "common/ticket/exchange.hpp"
 #include "kdc/database.hpp"
 #include "kdc/own_keys.hpp"
+#include "kdc/ticket_limit.hpp"
 
 namespace kdc {
 
@@ -33,8 +34,9 @@ class Exchanges {
                                                  const common::ticket::Channel& channel,
                                                  const std::string& address);
 
-  // refused() for whatever is wrong with ticket or proof; then Expired, PermissionDenied (the
-  // client was disabled or removed since), NotFound (no such service), InvalidArgument.
+  // refused() for whatever is wrong with ticket or proof; then Expired, Overloaded (too many
+  // tickets for this client), PermissionDenied (the client was disabled or removed since), NotFound
+  // (no such service), InvalidArgument.
   [[nodiscard]] common::Result<common::Bytes> tgs(common::ByteView request,
                                                   const common::ticket::Channel& channel,
                                                   const std::string& address);
@@ -50,6 +52,7 @@ class Exchanges {
   OwnKeys& own_;
   const common::Clock& clock_;
   const common::crypto::ScryptParameters wanted_;
+  TicketLimit tickets_;
 };
 
 }  // namespace kdc

@@ -181,3 +181,13 @@ TEST_CASE("what was done is in the audit log, whole, and for those who may see i
   log_in(*cell, "alice", "rosebud and more", "alice");
   refuse(*cell, {"audit"}, "troth: ", {.as = "alice"});
 }
+
+TEST_CASE("who cannot log in any more can still set a new password") {
+  const auto cell = running_cell();
+  log_in_administrator(*cell);
+  add_user(*cell, "erin", "rosebud and more");
+  const TrothOptions erin{.input = "rosebud and more\nsomething new here\n", .as = "erin"};
+  refuse(*cell, {"passwd", "--password-stdin", "--new-password-stdin"}, "not logged in", erin);
+  succeed(*cell, {"passwd", "erin", "--password-stdin", "--new-password-stdin"}, erin);
+  log_in(*cell, "erin", "something new here", "erin");
+}

@@ -89,6 +89,12 @@ TEST_CASE("one who shows our authority's certificate and has no key under it is 
     return test_support::read_file(joining.cell->role_directory("kdc") / file).value();
   };
   test_support::RpcCell impostor;
+  // All that it says of itself is right; only its authority is its own.
+  const auto description = common::cell::load_description(joining.cell->directory());
+  REQUIRE_OK(description);
+  static_cast<void>(impostor.certificates().issue(
+      "server",
+      {.names = {"IP:127.0.0.1", fmt::format("URI:troth://{}/kdc/kdc1", description->id)}}));
   int asked = 0;
   impostor.add({.service = "kdc",
                 .name = "cell",

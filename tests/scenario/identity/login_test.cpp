@@ -157,3 +157,22 @@ TEST_CASE("credentials that others could have touched are not used") {
   log_in_administrator(*cell);
   succeed(*cell, {"whoami"});
 }
+
+TEST_CASE("a key made with weaker parameters than the policy asks is raised at the next login") {
+  auto made = LiveCell::create({.environment = {{"TROTH_KDC_SCRYPT_LOG2_N", "16"}}});
+  REQUIRE_OK(made);
+  const LiveCell& cell = **made;
+  REQUIRE_OK((*made)->start("kdc"));
+  const Inside inside(cell);
+  const auto log2_n = [&] {
+    const auto answer =
+        inside.client("kdc")->call(request("kdc", "preauth", R"({"client":"admin"})")).answer;
+    REQUIRE_OK(answer);
+    return answer->result()["log2_n"].get<int>();
+  };
+  CHECK(log2_n() == 15);
+  log_in_administrator(cell);
+  CHECK(log2_n() == 16);
+  log_in_administrator(cell);
+  succeed(cell, {"whoami"});
+}

@@ -710,6 +710,35 @@ TEST_CASE_FIXTURE(Fixture, "every login and ticket is in the audit log, and ever
   CHECK(verdict->ok);
 }
 
+TEST_CASE_FIXTURE(Fixture, "nobody can push others' records out of the audit log") {
+  const auto tgt = as("root", root_key);
+  REQUIRE_OK(tgt);
+  const auto request = ticket::begin_tgs({.service = "fileserver/fs1"}, *tgt, channel);
+  REQUIRE_OK(request);
+  int given = 0;
+  ErrorCode last = ErrorCode::Internal;
+  for (int i = 0; i < 20'000; ++i) {
+    const auto reply = exchanges().tgs(*request, channel, address);
+    if (!reply) {
+      last = reply.error().code;
+      break;
+    }
+    ++given;
+  }
+  CHECK(last == ErrorCode::Overloaded);
+  CHECK(given >= 9'990);
+  CHECK_FAILS(as("root", root_key), ErrorCode::Overloaded);
+  const auto records = [&] { return database().audit().verify()->last; };
+  REQUIRE_OK(database().audit().flush());
+  const auto before = records();
+  for (int i = 0; i < 1'000; ++i)
+    static_cast<void>(exchanges().tgs(*request, channel, address));
+  REQUIRE_OK(database().audit().flush());
+  CHECK(records() - before < 200);  // what the time that passed gave, and one for the rest
+  server.clock.advance(1min);
+  CHECK_OK(as("root", root_key));
+}
+
 TEST_CASE_FIXTURE(Fixture, "a key made with weaker parameters than wanted is told so") {
   auto tgt = as("root", root_key);
   REQUIRE_OK(tgt);
