@@ -151,6 +151,18 @@ Status trim_operations(Core& core) {
       .map([](std::uint64_t) {});
 }
 
+// In pieces, and more of them than can be written meanwhile: a log that grows faster than it is
+// trimmed would fill the disk.
+Status trim_audit(AuditLog& audit, Time now) {
+  constexpr int kPiecesInARow = 100;
+  for (int i = 0; i < kPiecesInARow; ++i) {
+    TROTH_TRY(const bool more, audit.trim(now - kAuditKept, kMostAudit));
+    if (!more)
+      break;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<common::db::Database>> open_file(const DatabaseOptions& options,
@@ -256,7 +268,7 @@ Status Database::housekeeping() {
   note(parts_->rollover.step().map(drop));
   note(parts_->attempts.prune());
   note(trim_operations(parts_->core));
-  note(parts_->audit.trim(parts_->core.now() - kAuditKept, kMostAudit).map(drop));
+  note(trim_audit(parts_->audit, parts_->core.now()));
   return first;
 }
 

@@ -147,6 +147,10 @@ Result<Bytes> Exchanges::as(ByteView bytes, const ticket::Channel& channel,
   Attempts& attempts = database_.attempts();
   const GuessVerdict verdict = attempts.begin(attempt.client, attempt.source);
   if (!verdict.allowed) {
+    // These cost whoever sends them nothing, so they share a record: a name of his choice in each
+    // would push everybody's records out of the log.
+    record.actor_name.clear();
+    record.source = attempt.source;
     record.outcome = common::to_string(ErrorCode::Overloaded);
     TROTH_TRY_VOID(database_.audit().note(std::move(record)));
     return too_many("too many attempts for this name or from this address", verdict.wait);
@@ -228,7 +232,10 @@ Result<Bytes> Exchanges::tgs(ByteView bytes, const ticket::Channel& channel,
   if (!reply && !is_verdict(reply.error().code))
     return reply;
   record.outcome = outcome_of(said(reply));
-  // A holder of a ticket may ask for what does not exist as often as he likes, too.
+  // A holder of a ticket may ask for what does not exist as often as he likes, too: one record,
+  // whatever he calls it.
+  if (!reply)
+    record.subject = std::string(kTgsService);
   TROTH_TRY_VOID(reply ? database_.audit().record(std::move(record))
                        : database_.audit().note(std::move(record)));
   return reply;

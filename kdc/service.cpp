@@ -1,5 +1,6 @@
 #include "kdc/service.hpp"
 
+#include <exception>
 #include <thread>
 
 #include "common/cell/certificate_files.hpp"
@@ -45,7 +46,11 @@ class KdcService final : public common::daemon::Service {
     while (!ended_) {
       lock.unlock();
       beat_.beat();
-      kdc_->housekeeping();
+      try {
+        kdc_->housekeeping();
+      } catch (const std::exception&) {
+        // No memory just now; what was due is due again in a second.
+      }
       lock.lock();
       if (!ended_)
         wake_.wait_for(mutex_, kHousekeepingEvery);

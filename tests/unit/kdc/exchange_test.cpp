@@ -739,6 +739,29 @@ TEST_CASE_FIXTURE(Fixture, "nobody can push others' records out of the audit log
   CHECK_OK(as("root", root_key));
 }
 
+TEST_CASE_FIXTURE(Fixture, "names that somebody makes up do not fill the audit log (F73)") {
+  const auto records = [&] {
+    REQUIRE_OK(database().audit().flush());
+    return database().audit().verify()->last;
+  };
+  ErrorCode last = ErrorCode::Internal;
+  for (int i = 0; i < 200 && last != ErrorCode::Overloaded; ++i)
+    last = as(fmt::format("made-up-{}", i), other_key()).error().code;
+  REQUIRE(last == ErrorCode::Overloaded);
+  auto before = records();
+  for (int i = 0; i < 1'000; ++i)
+    CHECK_FAILS(as(fmt::format("more-{}", i), other_key()), ErrorCode::Overloaded);
+  CHECK(records() - before <= 1);
+
+  address = "192.0.2.77";
+  const auto tgt = as("root", root_key);
+  REQUIRE_OK(tgt);
+  before = records();
+  for (int i = 0; i < 1'000; ++i)
+    CHECK_FAILS(tgs(*tgt, fmt::format("fileserver/none{}", i)), ErrorCode::NotFound);
+  CHECK(records() - before <= 1);
+}
+
 TEST_CASE_FIXTURE(Fixture, "a key made with weaker parameters than wanted is told so") {
   auto tgt = as("root", root_key);
   REQUIRE_OK(tgt);
