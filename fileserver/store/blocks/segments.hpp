@@ -1,0 +1,90 @@
+#pragma once
+
+// Segment files: blocks appended as self-describing records. Knows nothing of who refers to them.
+
+#include <functional>
+#include <memory>
+
+#include "common/clock.hpp"
+#include "common/io/file_io.hpp"
+#include "fileserver/store/blocks/segment_record.hpp"
+
+namespace fileserver::store {
+
+struct SegmentOptions {
+  std::uint32_t segment_bytes = 256 << 20;  // tests take less; at least one record of a full block
+  VolumeUuid volume{};
+  const common::crypto::Secret* key = nullptr;  // of the volume; null: not sealed. Must outlive
+};
+
+struct SegmentInfo {
+  std::uint32_t number = 0;
+  std::uint64_t bytes = 0;  // up to the end of its last record
+  bool closed = false;      // nothing will be appended to it
+};
+
+// Found by a scan.
+struct ScannedRecord {
+  RecordHeader header;
+  Placement placement;
+};
+struct ScanResult {
+  std::uint64_t records = 0;
+  std::uint64_t end = 0;      // after the last whole record
+  std::uint64_t skipped = 0;  // bytes before `end` that are in no whole record
+};
+
+// Safe from any thread. Every call may block on the disk; none waits for another's sync.
+class Segments {
+ public:
+  // Opens or makes the directory `directory` below `io`. Refuses a segment of another volume
+  // (InvalidArgument) or a newer format (Unsupported); a damaged header does not prevent opening,
+  // the records below it are judged one by one. `io` and `clock` must outlive this object.
+  [[nodiscard]] static Result<std::unique_ptr<Segments>> open(common::io::FileIo& io,
+                                                              std::string directory,
+                                                              SegmentOptions options,
+                                                              const common::Clock& clock);
+  ~Segments();  // closes the active segment's file without a sync
+
+  // Writes the blocks, next to each other where they fit, and returns their places: readable at
+  // once, safe from kill -9; durable after sync(). NoSpace leaves nothing behind that counts. After
+  // a failed sync every append fails with that error (I12).
+  [[nodiscard]] Result<std::vector<Placement>> append(std::span<const PreparedBlock> blocks);
+
+  // Reads and verifies one block into `into` (kBlockBytes always suffices); returns its length.
+  // Corrupt: the bytes there are not that block; NotFound: no such segment (look the place up
+  // again: it may have been moved); IoError: the device.
+  [[nodiscard]] Result<std::size_t> read(const BlockName& name, BlockKind kind,
+                                         const Placement& placement, std::span<std::byte> into);
+
+  // What was appended before this call is on the disk when it returns (fdatasync of each segment
+  // written since, and of the directory if a segment is new). Failure poisons: append() then
+  // refuses.
+  [[nodiscard]] Status sync();
+
+  // By number. The active one last.
+  [[nodiscard]] std::vector<SegmentInfo> list();
+
+  // Visits every whole record in order of place; goes on at the next multiple of 64 where there is
+  // none. With `verify`, payloads are checked as a read would (CRC and name), else headers and CRC.
+  [[nodiscard]] Result<ScanResult> scan(std::uint32_t segment, bool verify,
+                                        const std::function<Status(const ScannedRecord&)>& visit);
+
+  // Cuts a closed segment after its last whole record; returns how many bytes went.
+  [[nodiscard]] Result<std::uint64_t> cut_tail(std::uint32_t segment);
+
+  // No more appending to the active one; the next append begins another.
+  [[nodiscard]] Status close_active();
+
+  // Deletes a closed segment that is not the newest; reads under way end well.
+  [[nodiscard]] Status remove(std::uint32_t segment);
+
+  [[nodiscard]] Status health() const;
+
+ private:
+  struct State;
+  explicit Segments(std::unique_ptr<State> state);
+  const std::unique_ptr<State> state_;
+};
+
+}  // namespace fileserver::store

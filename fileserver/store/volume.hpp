@@ -1,0 +1,257 @@
+#pragma once
+
+// A volume: one numbered sequence of commits. What the file service, replication and tools call.
+// STORE.md is the contract of the whole; this header that of each call.
+
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "common/clock.hpp"
+#include "common/crypto/secret.hpp"
+#include "common/db/database.hpp"
+#include "fileserver/store/blocks/collector.hpp"
+#include "fileserver/store/blocks/content_tree.hpp"
+#include "fileserver/store/meta/execute.hpp"
+#include "fileserver/store/meta/operation.hpp"
+#include "fileserver/store/meta/reads.hpp"
+#include "fileserver/store/meta/record.hpp"
+
+namespace fileserver::store {
+
+struct VolumeOptions {
+  const common::crypto::Secret* key = nullptr;  // of a sealed volume; must outlive it
+  WorkPool* pool = nullptr;                     // shared by volumes; null: callers hash alone
+  bool compress = true;
+  // Commits become visible only by set_visible() (replicated volumes); else at once.
+  bool hold_visible = false;
+  std::chrono::milliseconds flush_interval{50};
+  std::uint32_t segment_bytes = 256 << 20;
+  // Retention, both must be passed for a commit to be forgotten.
+  std::chrono::seconds keep_for{7 * 24 * 3600};
+  std::uint64_t keep_commits = 10'000;
+  std::size_t max_pins = 100'000;  // of all sessions
+  std::function<Result<Bytes>(const BlockName&, BlockKind)> fetch_elsewhere;
+  // Free and total bytes of the disk; default: what statvfs says.
+  struct Room {
+    std::uint64_t free = 0;
+    std::uint64_t total = 0;
+  };
+  std::function<Result<Room>()> room;
+  bool accept_lost_commits = false;        // for recovery tools, see common/db
+  common::db::DiskProbe* probe = nullptr;  // for tests: the database's disk
+  common::io::FileIo* segment_io =
+      nullptr;  // for tests: where segments/ is; default: the directory
+};
+
+// What opening found and did.
+struct OpenReport {
+  bool clean = true;                  // it had been closed in order
+  bool power_lost = false;            // the machine has been started anew since
+  std::optional<Seq> rolled_back_to;  // commits above were not on the disk
+  std::uint64_t rolled_back = 0;      // how many
+  std::uint64_t damaged_blocks = 0;   // put into quarantine
+  std::uint64_t cut_bytes = 0;        // after the last whole records of segments
+};
+
+struct Caller {
+  std::uint64_t principal = 0;
+  SessionId session;
+};
+
+struct CommitRequest {
+  Caller caller;
+  std::optional<OperationKey> key;  // makes it exactly-once
+  std::vector<Condition> conditions;
+  std::vector<Operation> operations;
+  Upload* upload = nullptr;  // of the contents that operations name
+  // Growth is taken from this session's reservation first (R8).
+  bool draw_reservation = false;
+  // Called in the transaction with all nodes that it touches, those that go included (R17): a
+  // failure undoes everything and is returned. Must not block or use this volume. May be called
+  // more than once.
+  std::function<Status(std::span<const NodeOutcome>)> check_touched;
+  std::optional<common::Instant> deadline;
+};
+
+struct CommitReply {
+  Seq seq;
+  Epoch epoch;
+  Seq stable;                      // as of now
+  bool replayed = false;           // answered from the record: it had been executed before
+  std::vector<NodeOutcome> nodes;  // all touched
+  std::vector<NodeId> created;     // by operation; 0: none
+  std::uint64_t number = 0;        // for wait_stable()
+};
+
+struct Usage {
+  std::uint64_t nodes = 0;
+  std::uint64_t bytes = 0;
+  std::optional<std::uint64_t> quota_nodes;
+  std::optional<std::uint64_t> quota_bytes;
+  std::uint64_t reserved_nodes = 0;
+  std::uint64_t reserved_bytes = 0;
+};
+
+struct SpaceReport {
+  std::uint64_t logical = 0;      // what files say they hold
+  std::uint64_t unique = 0;       // stored payloads of indexed blocks
+  std::uint64_t segments = 0;     // bytes of all segment files
+  std::uint64_t reclaimable = 0;  // of those, in no indexed record
+};
+
+struct VolumeStatus {
+  Seq seq;
+  Seq stable;
+  Seq visible;
+  Seq floor;
+  Epoch epoch;
+  common::db::DatabaseStatus database;
+  CollectorCounters collector;
+  std::uint64_t quarantined = 0;
+};
+
+// Safe from any thread. Calls block on the disk; none holds a lock while another waits. Of its own
+// it has the two threads of its database; maintenance is the owner's to drive (maintain()).
+class Volume {
+ public:
+  // Makes an empty volume in `directory`, which must exist and be empty or hold one whose making
+  // was interrupted; stable when it returns. The root belongs to 0:0 with mode 0755.
+  [[nodiscard]] static Result<std::unique_ptr<Volume>> create(const std::string& directory,
+                                                              common::VolumeId id,
+                                                              VolumeOptions options,
+                                                              const common::Clock& clock);
+  // Opens and recovers (STORE.md 6). Busy: somebody has it; Unsupported: a newer format; Corrupt:
+  // damaged; InvalidArgument: another kind, or the wrong key.
+  [[nodiscard]] static Result<std::unique_ptr<Volume>> open(const std::string& directory,
+                                                            VolumeOptions options,
+                                                            const common::Clock& clock);
+  ~Volume();
+  Volume(const Volume&) = delete;
+  Volume& operator=(const Volume&) = delete;
+
+  [[nodiscard]] common::VolumeId id() const;
+  [[nodiscard]] const VolumeUuid& uuid() const;
+  [[nodiscard]] const OpenReport& report() const;
+
+  // --- changes ---
+  // One commit, all or nothing. Committed when it returns. Besides what each operation may fail
+  // with: Conflict, Stale (conditions), PermissionDenied (another's key), Expired (a forgotten
+  // key), ResourceExhausted (quota), NoSpace, DeadlineExceeded, Overloaded, IoError or Corrupt
+  // (poisoned), OutcomeUnknown. Unavailable with "blocks are gone": blocks of the upload that were
+  // believed to be there have been collected; put them again (BlockStore::forget_reused).
+  [[nodiscard]] Result<CommitReply> commit(const CommitRequest& request);
+
+  // The usual changes of content, cutting and hashing in the caller's thread, again if the base has
+  // moved: the last to commit wins, unless `base` says which version must be the current one.
+  struct WriteRequest {
+    CommitRequest commit;  // its operations come after the content, in the same commit
+    NodeId node;
+    std::optional<Seq> base;  // data version, else Conflict
+    std::span<const Edit> edits;
+    std::optional<std::uint64_t> size;  // default: as long as old content and edits reach
+    bool replace = false;               // edits are the whole content
+  };
+  [[nodiscard]] Result<CommitReply> write(const WriteRequest& request);
+  [[nodiscard]] Result<CommitReply> append(CommitRequest request, NodeId node, ByteView bytes);
+  // [from_offset, +length) of `from` at a seq over `to` at to_offset.
+  struct CopyRequest {
+    CommitRequest commit;
+    NodeId from;
+    At at;
+    std::uint64_t from_offset = 0;
+    std::uint64_t length = 0;
+    NodeId to;
+    std::uint64_t to_offset = 0;
+  };
+  [[nodiscard]] Result<CommitReply> copy_range(const CopyRequest& request);
+
+  // For contents that are made piece by piece: uploads, and the functions of content_tree.hpp.
+  [[nodiscard]] BlockStore& blocks();
+
+  // A range of `count` ids that nobody else will get (R29), stable.
+  [[nodiscard]] Result<NodeId> grant_node_ids(std::uint64_t count);
+
+  // Survives a power loss when it returns.
+  [[nodiscard]] Status wait_stable(const CommitReply& reply, common::Instant deadline);
+  [[nodiscard]] Status sync(common::Instant deadline);
+
+  // --- reads: at a seq that is retained, or (nullopt) at the visible one ---
+  // NotFound: no such node or name then. Expired: that seq is not retained.
+  [[nodiscard]] Result<Attributes> attributes(NodeId node, At at = {});
+  struct Found {
+    Attributes attributes;
+    Attributes parent;  // of the same moment
+  };
+  [[nodiscard]] Result<Found> lookup(NodeId parent, std::string_view name, At at = {});
+  // Entries after `after`, in byte order of names.
+  [[nodiscard]] Result<std::vector<EntryAttributes>> list(NodeId directory, std::string_view after,
+                                                          std::size_t limit, At at = {});
+  [[nodiscard]] Result<std::vector<Entry>> list_names(NodeId directory, std::string_view after,
+                                                      std::size_t limit, At at = {});
+  [[nodiscard]] Result<Content> content(NodeId node, At at = {});
+  // Bytes of a content; of a node as it is. `Content` stays readable while its version is retained.
+  [[nodiscard]] Result<std::size_t> read(const Content& content, std::uint64_t offset,
+                                         std::span<std::byte> into);
+  struct ReadReply {
+    std::size_t length = 0;
+    Attributes attributes;
+  };
+  [[nodiscard]] Result<ReadReply> read(NodeId node, std::uint64_t offset, std::span<std::byte> into,
+                                       At at = {});
+  [[nodiscard]] Result<std::string> read_link(NodeId node, At at = {});
+  [[nodiscard]] Result<Bytes> xattr(NodeId node, std::string_view name, At at = {});
+  [[nodiscard]] Result<std::vector<std::string>> xattr_names(NodeId node, At at = {});
+  [[nodiscard]] Result<std::optional<Bytes>> setting(std::string_view key, At at = {});
+  [[nodiscard]] Result<std::vector<NodeVersion>> history(NodeId node, std::size_t limit);
+  [[nodiscard]] Result<std::vector<Snapshot>> snapshots();
+  [[nodiscard]] Result<Usage> usage();
+
+  // --- sequence ---
+  [[nodiscard]] Seq last_seq() const;
+  [[nodiscard]] Seq stable_seq() const;
+  [[nodiscard]] Seq visible_seq() const;
+  [[nodiscard]] Epoch epoch() const;
+  // Only with hold_visible: reads and answers go up to here from now on. Never backwards.
+  [[nodiscard]] Status set_visible(Seq seq);
+  // Records after `after`, oldest first, at or below visible unless this volume holds back.
+  // Expired: that is below the floor.
+  [[nodiscard]] Result<std::vector<CommitRecord>> changes_since(Seq after, std::size_t limit);
+  // Redoes a record of another copy. Conflict: it does not follow the last seq; Stale: an older
+  // epoch; Unavailable: blocks are missing (missing_blocks tells which).
+  [[nodiscard]] Status redo(const CommitRecord& record, Upload* upload);
+  // This copy commits from now on, in this epoch, which must be above the last; stable.
+  [[nodiscard]] Status begin_epoch(Epoch epoch);
+  // Undoes all commits above `seq`; stable. Nothing else may be under way (STORE.md 6).
+  [[nodiscard]] Status roll_back(Seq seq);
+  // SHA-256 over what is determined by the commits (STORE.md 4), history from `from` on. Conflict
+  // if something was committed meanwhile.
+  [[nodiscard]] Result<BlockName> digest(Seq from);
+
+  // --- sessions ---
+  [[nodiscard]] Status pin(SessionId session, NodeId node, Seq version);
+  [[nodiscard]] Status unpin(SessionId session, NodeId node, Seq version);
+  // The session's new totals, not what is added. ResourceExhausted, NoSpace.
+  [[nodiscard]] Status reserve(SessionId session, std::uint64_t nodes, std::uint64_t bytes);
+  // Frees what it holds, and ends orphans that nobody holds any more.
+  [[nodiscard]] Status end_session(SessionId session);
+
+  // --- upkeep ---
+  // A bounded piece of trimming, collecting or scrubbing; true if there is more to do now.
+  [[nodiscard]] Result<bool> maintain();
+  // Verifies up to `bytes` of indexed blocks, going on where it ended; true at the end of a round.
+  [[nodiscard]] Result<bool> scrub(std::uint64_t bytes);
+  [[nodiscard]] Result<SpaceReport> space();
+  [[nodiscard]] Result<VolumeStatus> status();
+  [[nodiscard]] Status health() const;
+
+  // Makes everything stable and notes the clean stop. No other call may be under way or follow.
+  [[nodiscard]] Status close();
+
+ private:
+  struct Parts;
+  explicit Volume(std::unique_ptr<Parts> parts);
+  const std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace fileserver::store
