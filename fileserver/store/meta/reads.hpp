@@ -21,6 +21,9 @@ using At = std::optional<Seq>;
 [[nodiscard]] Result<std::optional<Content>> read_content_of(ReadTx& tx, NodeId node, At at,
                                                              const TailSeal& seal);
 
+// A tail by its id; Corrupt if it is not there.
+[[nodiscard]] Result<Bytes> read_tail(ReadTx& tx, std::int64_t id, const TailSeal& seal);
+
 struct Entry {
   std::string name;
   NodeId child;

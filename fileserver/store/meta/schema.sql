@@ -145,6 +145,7 @@ CREATE TABLE hard_link(
   node INTEGER NOT NULL,
   directory INTEGER NOT NULL,
   links INTEGER NOT NULL,
+  from_seq INTEGER NOT NULL,
   PRIMARY KEY (node, directory)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE hard_link_history(
@@ -157,7 +158,7 @@ CREATE TABLE hard_link_history(
 ) STRICT, WITHOUT ROWID;
 
 -- Nodes without a name that somebody holds open.
-CREATE TABLE orphan(node INTEGER PRIMARY KEY, from_seq INTEGER NOT NULL) STRICT;
+CREATE TABLE orphan(node INTEGER PRIMARY KEY) STRICT;
 
 CREATE TABLE snapshot(
   name TEXT NOT NULL,

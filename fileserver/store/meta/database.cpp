@@ -1,0 +1,54 @@
+#include "fileserver/store/meta/database.hpp"
+
+#include "fileserver/store/meta/schema.sql.hpp"
+
+namespace fileserver::store {
+
+namespace {
+
+using common::ErrorCode;
+using common::fail;
+
+constexpr common::db::Migration kMigrations[] = {{kSchemaSql}};
+
+Bytes blob(const common::db::Statement& row, int column) {
+  const auto bytes = row.column_blob(column);
+  return {bytes.begin(), bytes.end()};
+}
+
+}  // namespace
+
+std::span<const common::db::Migration> volume_migrations() {
+  return kMigrations;
+}
+
+std::string metadata_path(const std::string& directory) {
+  return directory + "/meta.db";
+}
+
+Result<std::optional<VolumeRow>> read_volume_row(common::db::ReadTx& tx) {
+  TROTH_TRY(auto row, tx.query("SELECT uuid, id, created, format, sealed, epoch, reserved_seq, "
+                               "reserved_node, floor, boot, clean FROM volume"));
+  TROTH_TRY(const bool found, row.step());
+  if (!found)
+    return std::optional<VolumeRow>();
+  VolumeRow volume;
+  const auto uuid = row.column_blob(0);
+  if (uuid.size() != volume.uuid.size())
+    return fail(ErrorCode::Corrupt, "the volume has no id");
+  std::memcpy(volume.uuid.data(), uuid.data(), uuid.size());
+  volume.id = common::VolumeId{static_cast<std::uint32_t>(row.column_int64(1))};
+  volume.created = row.column_int64(2);
+  volume.format = static_cast<std::uint32_t>(row.column_int64(3));
+  if (!row.column_is_null(4))
+    volume.sealed = blob(row, 4);
+  volume.epoch = Epoch{row.column_uint64(5)};
+  volume.reserved_seq = Seq{row.column_uint64(6)};
+  volume.reserved_node = NodeId{row.column_uint64(7)};
+  volume.floor = Seq{row.column_uint64(8)};
+  volume.boot = blob(row, 9);
+  volume.clean = row.column_int64(10) != 0;
+  return std::optional(std::move(volume));
+}
+
+}  // namespace fileserver::store
