@@ -1,15 +1,20 @@
 #pragma once
 
-// Failures that a mount tells its users apart and that common's closed set has no names for yet:
-// whoever translates them looks at the operation, too.
+// Failures of file operations, which a mount reports by their errno.
+
+#include <cerrno>
 
 #include "common/result.hpp"
 
 namespace fileserver::store {
 
-inline constexpr auto kNotDirectory = common::ErrorCode::InvalidArgument;    // ENOTDIR
-inline constexpr auto kIsDirectory = common::ErrorCode::InvalidArgument;     // EISDIR
-inline constexpr auto kNotEmpty = common::ErrorCode::Busy;                   // ENOTEMPTY
-inline constexpr auto kTooManyLinks = common::ErrorCode::ResourceExhausted;  // EMLINK
+// The code is that of the errno; the sentence is the caller's own.
+template <typename... Args>
+[[nodiscard]] tl::unexpected<common::Error> fail_posix(int error_number,
+                                                       fmt::format_string<Args...> format,
+                                                       Args&&... args) {
+  return common::fail(common::error_code_from_errno(error_number), format,
+                      std::forward<Args>(args)...);
+}
 
 }  // namespace fileserver::store

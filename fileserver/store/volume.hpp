@@ -27,9 +27,12 @@ struct VolumeOptions {
   bool hold_visible = false;
   std::chrono::milliseconds flush_interval{50};
   std::uint32_t segment_bytes = 256 << 20;
-  // Retention, both must be passed for a commit to be forgotten.
-  std::chrono::seconds keep_for{7 * 24 * 3600};
-  std::uint64_t keep_commits = 10'000;
+  // A commit is forgotten when it is older than this and not among the last so many.
+  struct Retention {
+    std::chrono::seconds keep_for{7 * 24 * 3600};
+    std::uint64_t keep_commits = 10'000;
+  };
+  Retention retention;
   std::size_t max_pins = 100'000;  // of all sessions
   std::function<Result<Bytes>(const BlockName&, BlockKind)> fetch_elsewhere;
   // Free and total bytes of the disk; default: what statvfs says.
@@ -38,10 +41,16 @@ struct VolumeOptions {
     std::uint64_t total = 0;
   };
   std::function<Result<Room>()> room;
-  bool accept_lost_commits = false;        // for recovery tools, see common/db
-  common::db::DiskProbe* probe = nullptr;  // for tests: the database's disk
-  common::io::FileIo* segment_io =
-      nullptr;  // for tests: where segments/ is; default: the directory
+  std::size_t readers = 8;           // reads of the database at once
+  bool accept_lost_commits = false;  // for recovery tools, see common/db
+
+  // For tests.
+  std::optional<Bytes> boot_id;           // default: the kernel's
+  std::uint64_t reserve_ahead = 131'072;  // seqs and node ids
+  int checkpoint_pages = 4000;            // see common/db
+  int wal_cap_pages = 16'000;
+  common::db::DiskProbe* probe = nullptr;    // the database's disk
+  common::io::FileIo* segment_io = nullptr;  // where segments/ is; default: the directory
 };
 
 // What opening found and did.
@@ -77,6 +86,7 @@ struct CommitRequest {
 struct CommitReply {
   Seq seq;
   Epoch epoch;
+  std::int64_t time = 0;           // of the commit
   Seq stable;                      // as of now
   bool replayed = false;           // answered from the record: it had been executed before
   std::vector<NodeOutcome> nodes;  // all touched
@@ -91,6 +101,8 @@ struct Usage {
   std::optional<std::uint64_t> quota_bytes;
   std::uint64_t reserved_nodes = 0;
   std::uint64_t reserved_bytes = 0;
+  std::uint64_t disk_free = 0;  // that growing may still use
+  std::uint64_t disk_total = 0;
 };
 
 struct SpaceReport {
@@ -121,12 +133,22 @@ class Volume {
                                                               common::VolumeId id,
                                                               VolumeOptions options,
                                                               const common::Clock& clock);
+  // Makes a copy of the volume with this uuid, without a commit: the records of the other, redone
+  // from its first, make everything. It follows until begin_epoch().
+  [[nodiscard]] static Result<std::unique_ptr<Volume>> create_copy(const std::string& directory,
+                                                                   common::VolumeId id,
+                                                                   const VolumeUuid& uuid,
+                                                                   VolumeOptions options,
+                                                                   const common::Clock& clock);
   // Opens and recovers (STORE.md 6). Busy: somebody has it; Unsupported: a newer format; Corrupt:
   // damaged; InvalidArgument: another kind, or the wrong key.
   [[nodiscard]] static Result<std::unique_ptr<Volume>> open(const std::string& directory,
                                                             VolumeOptions options,
                                                             const common::Clock& clock);
   ~Volume();
+  // What is behind this header; internal to the store.
+  struct Parts;
+  explicit Volume(std::unique_ptr<Parts> parts);
   Volume(const Volume&) = delete;
   Volume& operator=(const Volume&) = delete;
 
@@ -179,6 +201,9 @@ class Volume {
   // --- reads: at a seq that is retained, or (nullopt) at the visible one ---
   // NotFound: no such node or name then. Expired: that seq is not retained.
   [[nodiscard]] Result<Attributes> attributes(NodeId node, At at = {});
+  // Many in one moment, in the order asked; nullopt: not there.
+  [[nodiscard]] Result<std::vector<std::optional<Attributes>>> attributes_of(
+      std::span<const NodeId> nodes, At at = {});
   struct Found {
     Attributes attributes;
     Attributes parent;  // of the same moment
@@ -200,11 +225,15 @@ class Volume {
   [[nodiscard]] Result<ReadReply> read(NodeId node, std::uint64_t offset, std::span<std::byte> into,
                                        At at = {});
   [[nodiscard]] Result<std::string> read_link(NodeId node, At at = {});
-  [[nodiscard]] Result<Bytes> xattr(NodeId node, std::string_view name, At at = {});
+  // nullopt: the node has no such attribute.
+  [[nodiscard]] Result<std::optional<Bytes>> xattr(NodeId node, std::string_view name, At at = {});
   [[nodiscard]] Result<std::vector<std::string>> xattr_names(NodeId node, At at = {});
   [[nodiscard]] Result<std::optional<Bytes>> setting(std::string_view key, At at = {});
   [[nodiscard]] Result<std::vector<NodeVersion>> history(NodeId node, std::size_t limit);
   [[nodiscard]] Result<std::vector<Snapshot>> snapshots();
+  // The newest seq that is not younger than this (a snapshot in all but name); Expired: not
+  // retained.
+  [[nodiscard]] Result<Seq> seq_at(std::int64_t time);
   [[nodiscard]] Result<Usage> usage();
 
   // --- sequence ---
@@ -220,6 +249,8 @@ class Volume {
   // Redoes a record of another copy. Conflict: it does not follow the last seq; Stale: an older
   // epoch; Unavailable: blocks are missing (missing_blocks tells which).
   [[nodiscard]] Status redo(const CommitRecord& record, Upload* upload);
+  // From now on this copy redoes records and commits nothing of its own; stable.
+  [[nodiscard]] Status follow();
   // This copy commits from now on, in this epoch, which must be above the last; stable.
   [[nodiscard]] Status begin_epoch(Epoch epoch);
   // Undoes all commits above `seq`; stable. Nothing else may be under way (STORE.md 6).
@@ -233,10 +264,16 @@ class Volume {
   [[nodiscard]] Status unpin(SessionId session, NodeId node, Seq version);
   // The session's new totals, not what is added. ResourceExhausted, NoSpace.
   [[nodiscard]] Status reserve(SessionId session, std::uint64_t nodes, std::uint64_t bytes);
-  // Frees what it holds, and ends orphans that nobody holds any more.
+  // Frees what it holds; upkeep ends orphans that nobody holds any more.
   [[nodiscard]] Status end_session(SessionId session);
+  // Those that hold anything: after a restart the owner ends those that do not come back.
+  [[nodiscard]] Result<std::vector<SessionId>> sessions();
+  // A node without a name stays until then whatever becomes of sessions (staged uploads); a time in
+  // the past lets it go.
+  [[nodiscard]] Status keep(const MountId& mount, NodeId node, std::int64_t until);
 
   // --- upkeep ---
+  void set_retention(VolumeOptions::Retention retention);
   // A bounded piece of trimming, collecting or scrubbing; true if there is more to do now.
   [[nodiscard]] Result<bool> maintain();
   // Verifies up to `bytes` of indexed blocks, going on where it ended; true at the end of a round.
@@ -249,8 +286,6 @@ class Volume {
   [[nodiscard]] Status close();
 
  private:
-  struct Parts;
-  explicit Volume(std::unique_ptr<Parts> parts);
   const std::unique_ptr<Parts> parts_;
 };
 

@@ -30,7 +30,7 @@ Result<Changes::Node*> Changes::node(NodeId id) {
 Result<Changes::Node*> Changes::directory(NodeId id) {
   TROTH_TRY(Node* const found, node(id));
   if (found->now.attributes.kind != NodeKind::Directory)
-    return fail(kNotDirectory, "node {} is not a directory", id.value);
+    return fail_posix(ENOTDIR, "node {} is not a directory", id.value);
   return found;
 }
 

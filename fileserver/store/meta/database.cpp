@@ -28,7 +28,7 @@ std::string metadata_path(const std::string& directory) {
 
 Result<std::optional<VolumeRow>> read_volume_row(common::db::ReadTx& tx) {
   TROTH_TRY(auto row, tx.query("SELECT uuid, id, created, format, sealed, epoch, reserved_seq, "
-                               "reserved_node, floor, boot, clean FROM volume"));
+                               "reserved_node, floor, follows, boot, clean FROM volume"));
   TROTH_TRY(const bool found, row.step());
   if (!found)
     return std::optional<VolumeRow>();
@@ -46,8 +46,9 @@ Result<std::optional<VolumeRow>> read_volume_row(common::db::ReadTx& tx) {
   volume.reserved_seq = Seq{row.column_uint64(6)};
   volume.reserved_node = NodeId{row.column_uint64(7)};
   volume.floor = Seq{row.column_uint64(8)};
-  volume.boot = blob(row, 9);
-  volume.clean = row.column_int64(10) != 0;
+  volume.follows = row.column_int64(9) != 0;
+  volume.boot = blob(row, 10);
+  volume.clean = row.column_int64(11) != 0;
   return std::optional(std::move(volume));
 }
 

@@ -29,6 +29,7 @@ struct VolumeRow {
   Seq reserved_seq;
   NodeId reserved_node;
   Seq floor;
+  bool follows = false;
   Bytes boot;
   bool clean = false;
 };

@@ -19,7 +19,7 @@ namespace fileserver::store {
 // As it is to be recorded.
 [[nodiscard]] Result<SetContent> execute_append_tail(Changes& changes, const AppendTail& op,
                                                      std::size_t position);
-[[nodiscard]] Status execute_set_attributes(Changes& changes, const SetAttributes& op);
+[[nodiscard]] Status execute_set_attributes(Changes& changes, SetAttributes& op);
 [[nodiscard]] Status execute_set_xattr(Changes& changes, const SetXattr& op);
 [[nodiscard]] Status execute_remove_xattr(Changes& changes, const RemoveXattr& op);
 [[nodiscard]] Status execute_reap(Changes& changes, const Reap& op);
@@ -31,6 +31,8 @@ namespace fileserver::store {
 [[nodiscard]] Status execute_reserve(Changes& changes, const Reserve& op);
 [[nodiscard]] Status execute_begin_epoch(Changes& changes, const BeginEpoch& op);
 
+// Whether a session has a version of it open, or a mount keeps it.
+[[nodiscard]] Result<bool> is_held(Changes& changes, NodeId node);
 // The last name of the node has gone: it ends, unless a session holds it (or the record says so).
 [[nodiscard]] Status end_or_keep(Changes& changes, Changes::Node& node, bool& keep_orphan);
 

@@ -23,15 +23,20 @@ Result<Node*> place_for(Changes& changes, NodeId parent, std::string_view name) 
   TROTH_TRY(Node* const directory, changes.directory(parent));
   TROTH_TRY(const auto there, changes.entry(parent, name));
   if (there)
-    return fail(ErrorCode::AlreadyExists, "\"{}\" exists", name);
+    return fail_posix(EEXIST, "\"{}\" exists", name);
   return directory;
 }
 
 Result<Entry> existing(Changes& changes, NodeId parent, std::string_view name) {
   TROTH_TRY(auto entry, changes.entry(parent, name));
   if (!entry)
-    return fail(ErrorCode::NotFound, "there is no \"{}\"", name);
+    return fail_posix(ENOENT, "there is no \"{}\"", name);
   return *std::move(entry);
+}
+
+// The first node of a volume.
+bool is_root(const Changes& changes, const Create& op) {
+  return op.node == kRootNode && changes.context().before.nodes == 0;
 }
 
 Status check_new_node(const Changes& changes, const Create& op) {
@@ -48,9 +53,10 @@ Status check_new_node(const Changes& changes, const Create& op) {
   } else if (has_content && op.kind != NodeKind::File) {
     return fail(ErrorCode::InvalidArgument, "only files and symbolic links have content");
   }
-  if (op.parent.value == 0 && !(op.node == kRootNode && op.kind == NodeKind::Directory &&
-                                changes.context().before.nodes == 0))
-    return fail(ErrorCode::InvalidArgument, "only the first node has no parent");
+  if (op.parent.value == 0 && !op.name.empty())
+    return fail(ErrorCode::InvalidArgument, "a name needs a directory");
+  if (op.parent.value == 0 && op.kind == NodeKind::Directory && !is_root(changes, op))
+    return fail(ErrorCode::InvalidArgument, "only the root is a directory without a name");
   return {};
 }
 
@@ -62,11 +68,11 @@ NodeRow new_row(const Changes& changes, const Create& op) {
   node.mode = op.mode;
   node.uid = op.uid;
   node.gid = op.gid;
-  node.links = op.kind == NodeKind::Directory ? 2 : 1;
+  node.links = op.kind == NodeKind::Directory ? 2 : op.parent.value == 0 ? 0 : 1;
   node.mtime = node.ctime = node.atime = changes.context().time;
   node.device = op.device;
   node.version = node.data_version = row.from_seq = changes.seq();
-  node.home = op.parent.value == 0 ? op.node : op.parent;
+  node.home = op.parent.value == 0 ? kRootNode : op.parent;
   return row;
 }
 
@@ -75,7 +81,7 @@ Status check_not_below(Changes& changes, NodeId node, NodeId forbidden) {
   // Each step goes up; a volume that had more steps than nodes would be damaged.
   for (std::uint64_t steps = 0; steps <= changes.context().before.nodes + kMaxOperations; ++steps) {
     if (node == forbidden)
-      return fail(ErrorCode::InvalidArgument, "a directory cannot be moved into itself");
+      return fail_posix(EINVAL, "a directory cannot be moved into itself");
     if (node == kRootNode)
       return {};
     TROTH_TRY(const Node* const directory, changes.node(node));
@@ -87,13 +93,13 @@ Status check_not_below(Changes& changes, NodeId node, NodeId forbidden) {
 // Whether what is at the target may be replaced by `moved`.
 Status check_replace(Changes& changes, const Node& moved, const Node& target) {
   if (is_directory(moved) && !is_directory(target))
-    return fail(kNotDirectory, "a directory replaces directories only");
+    return fail_posix(ENOTDIR, "a directory replaces directories only");
   if (!is_directory(moved) && is_directory(target))
-    return fail(kIsDirectory, "a directory is there");
+    return fail_posix(EISDIR, "a directory is there");
   if (is_directory(target)) {
     TROTH_TRY(const bool full, has_entries(changes.tx(), target.now.attributes.node));
     if (full)
-      return fail(kNotEmpty, "the directory there is not empty");
+      return fail_posix(ENOTEMPTY, "the directory there is not empty");
   }
   return {};
 }
@@ -141,7 +147,7 @@ struct Ends {
 
 Status exchange(Changes& changes, const Rename& op, const Ends& ends) {
   if (ends.target == nullptr)
-    return fail(ErrorCode::NotFound, "there is no \"{}\"", op.to_name);
+    return fail_posix(ENOENT, "there is no \"{}\"", op.to_name);
   if (is_directory(*ends.target))
     TROTH_TRY_VOID(check_not_below(changes, op.from_parent, ends.target->now.attributes.node));
   TROTH_TRY_VOID(changes.remove_entry(op.from_parent, op.from_name));
@@ -154,9 +160,11 @@ Status exchange(Changes& changes, const Rename& op, const Ends& ends) {
 
 Status replace(Changes& changes, Rename& op, const Ends& ends) {
   bool keep = op.keep_orphan;
+  // Before anything moves: what is moved may be all that the target holds.
+  if (ends.target != nullptr)
+    TROTH_TRY_VOID(check_replace(changes, *ends.moved, *ends.target));
   TROTH_TRY_VOID(changes.remove_entry(op.from_parent, op.from_name));
   if (ends.target != nullptr) {
-    TROTH_TRY_VOID(check_replace(changes, *ends.moved, *ends.target));
     TROTH_TRY_VOID(changes.remove_entry(op.to_parent, op.to_name));
     if (is_directory(*ends.target)) {
       keep = false;
@@ -174,11 +182,18 @@ Status replace(Changes& changes, Rename& op, const Ends& ends) {
 
 }  // namespace
 
+Result<bool> is_held(Changes& changes, NodeId node) {
+  TROTH_TRY(auto row, changes.tx().query("SELECT 1 FROM pin WHERE node = ?1 UNION ALL "
+                                         "SELECT 1 FROM keeper WHERE node = ?1 AND until > ?2 "
+                                         "LIMIT 1",
+                                         node.value, changes.context().time));
+  return row.step();
+}
+
 Status end_or_keep(Changes& changes, Changes::Node& node, bool& keep_orphan) {
   const NodeId id = node.now.attributes.node;
   if (!changes.context().redo) {
-    TROTH_TRY(auto pin, changes.tx().query("SELECT 1 FROM pin WHERE node = ? LIMIT 1", id.value));
-    TROTH_TRY(keep_orphan, pin.step());
+    TROTH_TRY(keep_orphan, is_held(changes, id));
   }
   if (!keep_orphan)
     return changes.end(node);
@@ -196,13 +211,16 @@ Result<NodeId> execute_create(Changes& changes, Create& op, std::size_t position
   if (op.parent.value != 0) {
     TROTH_TRY(parent, place_for(changes, op.parent, op.name));
     if (op.kind == NodeKind::Directory && parent->now.attributes.links >= kMaxLinks)
-      return fail(kTooManyLinks, "a directory holds at most {} others", kMaxLinks - 2);
+      return fail_posix(EMLINK, "a directory holds at most {} others", kMaxLinks - 2);
   }
   TROTH_TRY(Node* const node, changes.add_node(new_row(changes, op)));
   if (op.content.size != 0)
     TROTH_TRY_VOID(changes.set_content(*node, op.content, position));
-  if (parent == nullptr)
+  if (parent == nullptr) {
+    if (op.kind != NodeKind::Directory)
+      TROTH_TRY_VOID(changes.tx().run("INSERT INTO orphan(node) VALUES (?)", op.node.value));
     return op.node;
+  }
   TROTH_TRY_VOID(changes.add_entry(op.parent, op.name, *node));
   if (op.kind == NodeKind::Directory)
     ++parent->now.attributes.links;
@@ -214,9 +232,9 @@ Status execute_link(Changes& changes, const Link& op) {
   TROTH_TRY(Node* const parent, place_for(changes, op.parent, op.name));
   TROTH_TRY(Node* const node, changes.node(op.node));
   if (is_directory(*node))
-    return fail(ErrorCode::PermissionDenied, "a directory has one name only");
+    return fail_posix(EPERM, "a directory has one name only");
   if (node->now.attributes.links >= kMaxLinks)
-    return fail(kTooManyLinks, "a file has at most {} names", kMaxLinks);
+    return fail_posix(EMLINK, "a file has at most {} names", kMaxLinks);
   TROTH_TRY_VOID(changes.add_link(*node, op.parent));
   TROTH_TRY_VOID(changes.add_entry(op.parent, op.name, *node));
   changes.change(*node);
@@ -229,7 +247,7 @@ Status execute_unlink(Changes& changes, Unlink& op) {
   TROTH_TRY(Node* const parent, changes.directory(op.parent));
   TROTH_TRY(const Entry entry, existing(changes, op.parent, op.name));
   if (entry.kind == NodeKind::Directory)
-    return fail(kIsDirectory, "\"{}\" is a directory", op.name);
+    return fail_posix(EISDIR, "\"{}\" is a directory", op.name);
   TROTH_TRY(Node* const node, changes.node(entry.child));
   TROTH_TRY_VOID(changes.remove_entry(op.parent, op.name));
   TROTH_TRY_VOID(drop_link(changes, *node, op.parent, op.keep_orphan));
@@ -242,10 +260,10 @@ Status execute_remove_directory(Changes& changes, const RemoveDirectory& op) {
   TROTH_TRY(Node* const parent, changes.directory(op.parent));
   TROTH_TRY(const Entry entry, existing(changes, op.parent, op.name));
   if (entry.kind != NodeKind::Directory)
-    return fail(kNotDirectory, "\"{}\" is not a directory", op.name);
+    return fail_posix(ENOTDIR, "\"{}\" is not a directory", op.name);
   TROTH_TRY(const bool full, has_entries(changes.tx(), entry.child));
   if (full)
-    return fail(kNotEmpty, "\"{}\" is not empty", op.name);
+    return fail_posix(ENOTEMPTY, "\"{}\" is not empty", op.name);
   TROTH_TRY(Node* const node, changes.node(entry.child));
   TROTH_TRY_VOID(changes.remove_entry(op.parent, op.name));
   TROTH_TRY_VOID(remove_directory_node(changes, *parent, *node));
@@ -262,7 +280,7 @@ Status execute_rename(Changes& changes, Rename& op) {
   TROTH_TRY(const Entry moved, existing(changes, op.from_parent, op.from_name));
   TROTH_TRY(const auto target, changes.entry(op.to_parent, op.to_name));
   if (target && op.mode == RenameMode::NoReplace)
-    return fail(ErrorCode::AlreadyExists, "\"{}\" exists", op.to_name);
+    return fail_posix(EEXIST, "\"{}\" exists", op.to_name);
   // Two names of one file: POSIX wants both kept.
   if (target && target->child == moved.child) {
     op.keep_orphan = false;
@@ -275,7 +293,7 @@ Status execute_rename(Changes& changes, Rename& op) {
   if (is_directory(*ends.moved)) {
     TROTH_TRY_VOID(check_not_below(changes, op.to_parent, moved.child));
     if (ends.from != ends.to && ends.to->now.attributes.links >= kMaxLinks)
-      return fail(kTooManyLinks, "a directory holds at most {} others", kMaxLinks - 2);
+      return fail_posix(EMLINK, "a directory holds at most {} others", kMaxLinks - 2);
   }
   if (op.mode == RenameMode::Exchange) {
     op.keep_orphan = false;

@@ -1,5 +1,7 @@
 // Operations on nodes themselves.
 
+#include <utility>
+
 #include "fileserver/store/errors.hpp"
 #include "fileserver/store/meta/execute_families.hpp"
 
@@ -14,7 +16,7 @@ using Node = Changes::Node;
 Result<Node*> file(Changes& changes, NodeId id) {
   TROTH_TRY(Node* const node, changes.node(id));
   if (node->now.attributes.kind == NodeKind::Directory)
-    return fail(kIsDirectory, "node {} is a directory", id.value);
+    return fail_posix(EISDIR, "node {} is a directory", id.value);
   if (node->now.attributes.kind != NodeKind::File)
     return fail(ErrorCode::InvalidArgument, "node {} is not a regular file", id.value);
   return node;
@@ -60,7 +62,12 @@ Result<SetContent> execute_append_tail(Changes& changes, const AppendTail& op,
   return set;
 }
 
-Status execute_set_attributes(Changes& changes, const SetAttributes& op) {
+Status execute_set_attributes(Changes& changes, SetAttributes& op) {
+  const FileTime commit_time = changes.context().time;
+  if (std::exchange(op.mtime_now, false))
+    op.mtime = commit_time;
+  if (std::exchange(op.atime_now, false))
+    op.atime = commit_time;
   if (op.mode.value_or(0) > 07777)
     return fail(ErrorCode::InvalidArgument, "a mode is at most 07777");
   TROTH_TRY(Node* const node, changes.node(op.node));
@@ -84,7 +91,7 @@ Status execute_set_xattr(Changes& changes, const SetXattr& op) {
   if (op.mode == XattrMode::CreateOnly && old)
     return fail(ErrorCode::AlreadyExists, "there is an extended attribute \"{}\"", op.name);
   if (op.mode == XattrMode::ReplaceOnly && !old)
-    return fail(ErrorCode::NotFound, "there is no extended attribute \"{}\"", op.name);
+    return fail_posix(ENODATA, "there is no extended attribute \"{}\"", op.name);
   changes.change(*node);
   TROTH_TRY_VOID(
       changes.tx().run("INSERT INTO xattr_history(node, name, to_seq, from_seq, value) "
@@ -106,7 +113,7 @@ Status execute_remove_xattr(Changes& changes, const RemoveXattr& op) {
   TROTH_TRY_VOID(changes.tx().run("DELETE FROM xattr WHERE node = ? AND name = ?", op.node.value,
                                   common::as_bytes(op.name)));
   if (changes.tx().changes() == 0)
-    return fail(ErrorCode::NotFound, "there is no extended attribute \"{}\"", op.name);
+    return fail_posix(ENODATA, "there is no extended attribute \"{}\"", op.name);
   changes.change(*node);
   return {};
 }
@@ -116,9 +123,7 @@ Status execute_reap(Changes& changes, const Reap& op) {
   if (node->now.attributes.links != 0)
     return fail(ErrorCode::InvalidArgument, "node {} has a name", op.node.value);
   if (!changes.context().redo) {
-    TROTH_TRY(auto pin,
-              changes.tx().query("SELECT 1 FROM pin WHERE node = ? LIMIT 1", op.node.value));
-    TROTH_TRY(const bool held, pin.step());
+    TROTH_TRY(const bool held, is_held(changes, op.node));
     if (held)
       return fail(ErrorCode::Busy, "node {} is held open", op.node.value);
   }

@@ -44,8 +44,8 @@ Status execute_create_snapshot(Changes& changes, CreateSnapshot& op) {
   if (there)
     return fail(ErrorCode::AlreadyExists, "there is a snapshot \"{}\"", op.name);
   return changes.tx().run(
-      "INSERT INTO snapshot(name, from_seq, to_seq, seq) VALUES (?, ?, NULL, ?)",
-      std::string_view(op.name), changes.seq().value, op.seq.value);
+      "INSERT INTO snapshot(name, from_seq, to_seq, seq, time) VALUES (?, ?, NULL, ?, ?)",
+      std::string_view(op.name), changes.seq().value, op.seq.value, changes.context().time);
 }
 
 Status execute_delete_snapshot(Changes& changes, const DeleteSnapshot& op) {

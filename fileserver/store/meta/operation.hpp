@@ -14,7 +14,8 @@
 namespace fileserver::store {
 
 // A new node and its first name. Files may come with content; a symlink's target is the tail of its
-// content. AlreadyExists, NotFound (no such directory), InvalidArgument (a bad name).
+// content. AlreadyExists, NotFound (no such directory), InvalidArgument (a bad name). With neither
+// parent nor name: a node without a name (an orphan), which Link gives its first one.
 struct Create {
   NodeId parent;
   std::string name;
@@ -53,6 +54,8 @@ struct SetAttributes {
   std::optional<std::uint32_t> gid;
   std::optional<FileTime> mtime;
   std::optional<FileTime> atime;
+  bool mtime_now = false;  // the commit's own time, recorded as such
+  bool atime_now = false;
   friend bool operator==(const SetAttributes&, const SetAttributes&) = default;
 };
 
@@ -71,7 +74,7 @@ struct Unlink {
   friend bool operator==(const Unlink&, const Unlink&) = default;
 };
 
-struct RemoveDirectory {  // NotEmpty is ErrorCode::Busy
+struct RemoveDirectory {  // an empty one
   NodeId parent;
   std::string name;
   friend bool operator==(const RemoveDirectory&, const RemoveDirectory&) = default;

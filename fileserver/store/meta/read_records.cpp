@@ -82,6 +82,29 @@ Result<Head> read_head(ReadTx& tx) {
               row.column_uint64(3), row.column_uint64(4)};
 }
 
+Result<std::optional<Seq>> read_seq_at(ReadTx& tx, std::int64_t time) {
+  // Times never go back, so a binary search by seq finds it; the gaps between seqs do not matter.
+  std::uint64_t low = 0;
+  TROTH_TRY(const Head head, read_head(tx));
+  std::uint64_t high = head.seq.value;
+  std::optional<Seq> best;
+  while (low <= high && high != 0) {
+    const std::uint64_t middle = low + (high - low) / 2;
+    TROTH_TRY(auto row, tx.query("SELECT seq, time FROM commits WHERE seq <= ? "
+                                 "ORDER BY seq DESC LIMIT 1",
+                                 middle));
+    TROTH_TRY(const bool found, row.step());
+    if (found && row.column_int64(1) > time) {
+      high = row.column_uint64(0) - 1;
+      continue;
+    }
+    if (found)
+      best = Seq{row.column_uint64(0)};
+    low = middle + 1;
+  }
+  return best;
+}
+
 Result<std::vector<CommitRecord>> read_records(ReadTx& tx, Seq after, std::size_t limit,
                                                std::size_t bytes, const TailSeal& seal) {
   TROTH_TRY(auto rows, tx.query(TROTH_RECORD_COLUMNS "WHERE c.seq > ? ORDER BY c.seq LIMIT ?",

@@ -219,7 +219,8 @@ Result<std::vector<Snapshot>> read_snapshots(ReadTx& tx) {
     TROTH_TRY(const bool more, rows.step());
     if (!more)
       return snapshots;
-    snapshots.push_back({std::string(rows.column_text(0)), Seq{rows.column_uint64(1)}});
+    snapshots.push_back(
+        {std::string(rows.column_text(0)), Seq{rows.column_uint64(1)}, rows.column_int64(2)});
   }
 }
 

@@ -76,9 +76,13 @@ struct Head {
                                                                  const OperationKey& key,
                                                                  const TailSeal& seal);
 
+// The newest seq at or before a time; nullopt: nothing retained is that old.
+[[nodiscard]] Result<std::optional<Seq>> read_seq_at(ReadTx& tx, std::int64_t time);
+
 struct Snapshot {
   std::string name;
   Seq seq;
+  std::int64_t time = 0;  // when it was made
 };
 [[nodiscard]] Result<std::vector<Snapshot>> read_snapshots(ReadTx& tx);
 

@@ -1,6 +1,7 @@
 #include "fileserver/store/meta/record.hpp"
 
 #include "common/crypto/hash.hpp"
+#include "fileserver/store/errors.hpp"
 
 namespace fileserver::store {
 
@@ -41,8 +42,8 @@ Status check_name(std::string_view name) {
   if (name.empty() || name == "." || name == "..")
     return fail(ErrorCode::InvalidArgument, "\"{}\" cannot be the name of a file", name);
   if (name.size() > kMaxName)
-    return fail(ErrorCode::TooLarge, "a name has at most {} bytes, this one {}", kMaxName,
-                name.size());
+    return fail_posix(ENAMETOOLONG, "a name has at most {} bytes, this one {}", kMaxName,
+                      name.size());
   if (name.find('/') != std::string_view::npos || name.find('\0') != std::string_view::npos)
     return fail(ErrorCode::InvalidArgument, "a name holds neither '/' nor NUL");
   return {};

@@ -13,6 +13,7 @@ CREATE TABLE volume(
   reserved_seq INTEGER NOT NULL,   -- no seq above it has been given
   reserved_node INTEGER NOT NULL,  -- nor a node id
   floor INTEGER NOT NULL,          -- all seqs from here on can be read
+  follows INTEGER NOT NULL,        -- a copy of another that commits; it only redoes records
   boot BLOB NOT NULL,              -- the machine's boot id when it was opened last
   clean INTEGER NOT NULL           -- it was closed in order
 ) STRICT;
@@ -165,6 +166,7 @@ CREATE TABLE snapshot(
   from_seq INTEGER NOT NULL,       -- the commit that made it
   to_seq INTEGER,                  -- the one that deleted it; NULL: none
   seq INTEGER NOT NULL,            -- what it shows
+  time INTEGER NOT NULL,           -- when it was made
   PRIMARY KEY (name, from_seq)
 ) STRICT, WITHOUT ROWID;
 
@@ -209,6 +211,13 @@ CREATE TABLE pin(
   PRIMARY KEY (session, node, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pin_by_node ON pin(node, seq);
+-- Nodes that a mount keeps although they have no name, whatever becomes of its sessions.
+CREATE TABLE keeper(
+  node INTEGER NOT NULL,
+  mount BLOB NOT NULL,
+  until INTEGER NOT NULL,
+  PRIMARY KEY (node, mount)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE reservation(
   session INTEGER PRIMARY KEY,
   nodes INTEGER NOT NULL,
