@@ -27,7 +27,8 @@ Result<std::int64_t> client_of(WriteTx& tx, const MountId& mount) {
   return id;
 }
 
-Status enter_block(WriteTx& tx, const NewBlock& block, const BlockStore& blocks) {
+Status enter_block(WriteTx& tx, const NewBlock& block,
+                   const std::function<bool(const BlockName&)>& is_condemned) {
   const Placement& place = block.placement;
   TROTH_TRY_VOID(
       tx.run("INSERT OR IGNORE INTO block(name, segment, offset, length) "
@@ -39,7 +40,7 @@ Status enter_block(WriteTx& tx, const NewBlock& block, const BlockStore& blocks)
   // about to be deleted, which nobody relies on, moves here. So does one found bad.
   TROTH_TRY(auto bad, tx.query("SELECT 1 FROM quarantine WHERE name = ?", block.name.view()));
   TROTH_TRY(const bool is_bad, bad.step());
-  if (!is_bad && !blocks.is_condemned(block.name))
+  if (!is_bad && !is_condemned(block.name))
     return {};
   TROTH_TRY_VOID(tx.run("UPDATE block SET segment = ?2, offset = ?3, length = ?4 WHERE name = ?1",
                         block.name.view(), place.segment, place.offset, place.length));
@@ -74,7 +75,8 @@ Status write_commit(WriteTx& tx, const CommitHeader& header, const Executed& exe
   return row.run();
 }
 
-Status write_blocks(WriteTx& tx, Seq seq, const Upload& upload, const BlockStore& blocks) {
+Status write_blocks(WriteTx& tx, Seq seq, const Upload& upload,
+                    const std::function<bool(const BlockName&)>& is_condemned) {
   for (const BlockName& name : upload.reused()) {
     TROTH_TRY(const auto there, read_placement(tx, name));
     if (!there)
@@ -84,7 +86,7 @@ Status write_blocks(WriteTx& tx, Seq seq, const Upload& upload, const BlockStore
     return {};
   BinaryWriter list;
   for (const NewBlock& block : upload.written()) {
-    TROTH_TRY_VOID(enter_block(tx, block, blocks));
+    TROTH_TRY_VOID(enter_block(tx, block, is_condemned));
     list.fixed(block.name.view()).u8(static_cast<std::uint8_t>(block.kind));
     list.u32(block.placement.segment).u32(block.placement.offset).u32(block.placement.length);
   }

@@ -22,7 +22,7 @@ struct CommitHeader {
 // Enters an upload's new blocks into the index, looks whether the reused ones are there
 // (Unavailable if not), and keeps the list until they are stable.
 [[nodiscard]] Status write_blocks(WriteTx& tx, Seq seq, const Upload& upload,
-                                  const BlockStore& blocks);
+                                  const std::function<bool(const BlockName&)>& is_condemned);
 // Forgets the lists of commits that are stable: those of database transactions up to `number`.
 [[nodiscard]] Status forget_unsynced(WriteTx& tx, std::uint64_t number);
 

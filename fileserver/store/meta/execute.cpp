@@ -78,6 +78,14 @@ Status check_name_is(ReadTx& tx, const NameIs& condition) {
   return {};
 }
 
+Status check_retained(ReadTx& tx, const ContentRetained& condition) {
+  TROTH_TRY(const auto then, read_attributes(tx, condition.node, condition.at));
+  if (!then || then->data_version != condition.data_version)
+    return fail(ErrorCode::Conflict, "what node {} held at {} has been forgotten",
+                condition.node.value, condition.at.value);
+  return {};
+}
+
 Status check_not_fenced(ReadTx& tx, const NotFenced& condition) {
   TROTH_TRY(auto row, tx.query("SELECT coalesce(max(token), 0) FROM fence "
                                "WHERE node = ? AND first <= ? AND last >= ?",
@@ -113,6 +121,7 @@ Status check_conditions(ReadTx& tx, std::span<const Condition> conditions) {
             [&](const DataVersionIs& c) { return check_version(tx, c.node, c.data_version, true); },
             [&](const NameIs& c) { return check_name_is(tx, c); },
             [&](const NotFenced& c) { return check_not_fenced(tx, c); },
+            [&](const ContentRetained& c) { return check_retained(tx, c); },
         },
         condition));
   }

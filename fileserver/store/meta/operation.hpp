@@ -179,7 +179,13 @@ struct NotFenced {
   std::uint64_t last = 0;
   FencingToken token;
 };
-using Condition = std::variant<VersionIs, DataVersionIs, NameIs, NotFenced>;
+// What was the node's content at `at` is still retained: a new content was made from it.
+struct ContentRetained {
+  NodeId node;
+  Seq at;
+  Seq data_version;
+};
+using Condition = std::variant<VersionIs, DataVersionIs, NameIs, NotFenced, ContentRetained>;
 
 // 1-255 bytes, no '/', no NUL, not "." or "..": InvalidArgument, a longer one TooLarge.
 [[nodiscard]] Status check_name(std::string_view name);

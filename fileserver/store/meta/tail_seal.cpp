@@ -10,6 +10,8 @@ namespace {
 
 using common::wire::BinaryWriter;
 
+static_assert(kSealOverhead == common::crypto::kAeadOverhead);
+
 Result<common::crypto::Secret> key_for(const common::crypto::Secret& master, std::uint64_t id) {
   const Bytes range = BinaryWriter().u64(id >> 24U).take();
   return common::crypto::derive_key(master, "troth tail", range);

@@ -9,6 +9,9 @@
 
 namespace fileserver::store {
 
+// What sealing adds to the bytes.
+inline constexpr std::uint64_t kSealOverhead = 28;
+
 // Safe from any thread.
 class TailSeal {
  public:
