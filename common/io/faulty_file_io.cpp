@@ -134,6 +134,10 @@ class FaultyFileIo::FaultyFile final : public File {
     TROTH_TRY_VOID(plan_->strike(Operation::Size, path_));
     return file_->size();
   }
+  Status allocate(std::uint64_t size) override { return file_->allocate(size); }
+  void start_writeback(std::uint64_t offset, std::uint64_t length) override {
+    file_->start_writeback(offset, length);
+  }
 
  private:
   const std::unique_ptr<File> file_;

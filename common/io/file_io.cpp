@@ -2,6 +2,12 @@
 
 namespace common::io {
 
+Status File::allocate(std::uint64_t /*size*/) {
+  return {};
+}
+
+void File::start_writeback(std::uint64_t /*offset*/, std::uint64_t /*length*/) {}
+
 Status File::read_exactly(std::uint64_t offset, std::span<std::byte> into) {
   TROTH_TRY(const std::size_t got, read_at(offset, into));
   if (got != into.size()) {

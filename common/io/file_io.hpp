@@ -59,6 +59,13 @@ class File {
   [[nodiscard]] virtual Status truncate(std::uint64_t size) = 0;
   [[nodiscard]] virtual Result<std::uint64_t> size() = 0;
 
+  // Hints, which change neither bytes nor size, and which an implementation may leave undone.
+  // Reserves room on the disk for the first `size` bytes, so that writing them later does not fail
+  // for lack of it and lands in one piece. truncate() gives up what lies beyond the end.
+  [[nodiscard]] virtual Status allocate(std::uint64_t size);
+  // Begins to write this range to the disk and does not wait for it: a later sync() has less to do.
+  virtual void start_writeback(std::uint64_t offset, std::uint64_t length);
+
   // As read_at, but a file that ends before `into` is full is Corrupt.
   [[nodiscard]] Status read_exactly(std::uint64_t offset, std::span<std::byte> into);
 };

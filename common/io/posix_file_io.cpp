@@ -87,6 +87,20 @@ class PosixFile final : public File {
     return static_cast<std::uint64_t>(info.st_size);
   }
 
+  Status allocate(std::uint64_t size) override {
+    const int done = retry_interrupted(
+        [&] { return ::fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size)); });
+    if (done != 0 && errno != EOPNOTSUPP)
+      return fail_errno(errno, "allocating {} bytes for {}", size, path_);
+    return {};
+  }
+
+  // A failure shows in the sync that follows.
+  void start_writeback(std::uint64_t offset, std::uint64_t length) override {
+    static_cast<void>(::sync_file_range(fd_.get(), static_cast<off_t>(offset),
+                                        static_cast<off_t>(length), SYNC_FILE_RANGE_WRITE));
+  }
+
  private:
   const UniqueFd fd_;
   const std::string path_;

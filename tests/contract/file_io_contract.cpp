@@ -85,6 +85,22 @@ void check_bytes(FileIo& io) {
   CHECK_FAILS(file.read_exactly(1, four), ErrorCode::Corrupt);
 }
 
+void check_hints(FileIo& io) {
+  const auto opened = io.open("f", OpenMode::CreateNew);
+  REQUIRE_OK(opened);
+  common::io::File& file = **opened;
+  REQUIRE_OK(file.append(bytes_of("abc")));
+  CHECK_OK(file.allocate(1 << 20));
+  CHECK_OK(file.allocate(1));
+  file.start_writeback(0, 3);
+  file.start_writeback(100, 1 << 20);
+  CHECK(*file.size() == 3);
+  CHECK(read_text(file, 0, 10) == "abc");
+  CHECK(*file.append(bytes_of("d")) == 3);
+  CHECK_OK(file.truncate(4));
+  CHECK(read_text(file, 0, 10) == "abcd");
+}
+
 void check_two_handles(FileIo& io) {
   const auto a = io.open("f", OpenMode::CreateNew);
   const auto b = io.open("f", OpenMode::ReadWrite);
@@ -204,6 +220,7 @@ void check_handle_outlives_its_maker(std::unique_ptr<FileIo> io) {
 void check_file_io_contract(const MakeFileIo& make) {
   check_open_modes(*make());
   check_bytes(*make());
+  check_hints(*make());
   check_two_handles(*make());
   check_names(*make());
   check_rename(*make());
