@@ -115,7 +115,8 @@ class BlockStore {
   [[nodiscard]] bool is_condemned(const BlockName& name) const;
   // Names that uploads hold, so that marking includes them.
   [[nodiscard]] std::vector<BlockName> pinned() const;
-  // Segments that hold records of unfinished uploads.
+  // Segments that hold records of unfinished uploads. Whoever wants to empty some asks
+  // Segments::list() first: into a segment that was closed then, nobody begins to write later.
   [[nodiscard]] std::vector<std::uint32_t> segments_in_use() const;
 
  private:

@@ -13,6 +13,7 @@ namespace fileserver::store {
 inline constexpr std::size_t kSegmentHeaderBytes = 64;
 inline constexpr std::size_t kRecordHeaderBytes = 64;
 inline constexpr std::size_t kRecordAlignment = 64;
+inline constexpr std::string_view kRecordMagic = "TrBk";
 
 enum class Codec : std::uint8_t { Raw = 0, Zstd = 1 };
 
@@ -27,8 +28,15 @@ struct PreparedBlock {
   Bytes compressed;
 };
 
-// Names and, if `compress`, tries zstd level 1. Safe from any thread; CPU only.
+// Names and, if `compress`, tries zstd level 1. InvalidArgument: empty, too long, or not in
+// canonical form. Safe from any thread; CPU only.
 [[nodiscard]] Result<PreparedBlock> prepare_block(BlockKind kind, ByteView bytes, bool compress);
+// The same where `name` is already known to be the name of `bytes`.
+[[nodiscard]] PreparedBlock prepare_named_block(const BlockName& name, BlockKind kind,
+                                                ByteView bytes, bool compress);
+// InvalidArgument unless `bytes` may be a block: not empty, not too long, no trailing zeros
+// (holes).
+[[nodiscard]] Status check_canonical(BlockKind kind, ByteView bytes);
 
 // What a record takes in a segment, header and padding included.
 [[nodiscard]] std::size_t record_size(std::size_t payload_length, bool sealed);
@@ -54,9 +62,14 @@ struct RecordHeader {
 // Checks magic, format and every length, nothing else; Corrupt says what is wrong.
 [[nodiscard]] Result<RecordHeader> decode_record_header(std::span<const std::byte, 64> bytes);
 
-// Verifies place, CRC and seal of a whole record (header and payload), decompresses into `into`
-// (at least raw_length), verifies the name, and returns the raw length. On failure `into` holds
-// nothing that may be used.
+// Verifies place and CRC of a whole record, and that what follows its payload in `record` is zeros;
+// neither its seal nor its name.
+[[nodiscard]] Result<RecordHeader> check_record(std::span<const std::byte> record,
+                                                std::uint32_t segment, std::uint32_t offset);
+
+// As check_record, then verifies the seal (a sealed record needs a key, and with a key nothing else
+// will do), decompresses into `into` (at least raw_length), verifies the name, and returns the raw
+// length. On failure `into` holds nothing that may be used.
 [[nodiscard]] Result<std::size_t> decode_record(std::span<const std::byte> record,
                                                 std::uint32_t segment, std::uint32_t offset,
                                                 const common::crypto::Secret* key,

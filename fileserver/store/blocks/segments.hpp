@@ -34,7 +34,7 @@ struct ScanResult {
   std::uint64_t skipped = 0;  // bytes before `end` that are in no whole record
 };
 
-// Safe from any thread. Every call may block on the disk; none waits for another's sync.
+// Safe from any thread. Every call may block on the disk; only sync() waits for another's sync.
 class Segments {
  public:
   // Opens or makes the directory `directory` below `io`. Refuses a segment of another volume
@@ -64,6 +64,9 @@ class Segments {
 
   // By number. The active one last.
   [[nodiscard]] std::vector<SegmentInfo> list();
+  // The highest number there is; 0 if there is none. What is appended from now on gets no lower
+  // one.
+  [[nodiscard]] std::uint32_t newest() const;
 
   // Visits every whole record in order of place; goes on at the next multiple of 64 where there is
   // none. With `verify`, payloads are checked as a read would (CRC and name), else headers and CRC.

@@ -19,6 +19,7 @@ LIBRARIES = (
     (re.compile(r"httplib\.h$"), ("common/rpc/",), True),
     (re.compile(r"openssl/"), ("common/crypto/", "common/tls/"), False),
     (re.compile(r"sqlite3\.h$"), ("common/db/",), False),
+    (re.compile(r"zstd\.h$"), ("fileserver/store/blocks/",), True),
     (re.compile(r"spdlog/"), ("common/log/",), True),
     (re.compile(r"toml\+\+/|toml\.hpp$"), ("common/config/",), True),
     (re.compile(r"CLI/"), ("cli/", "lockserver/", "common/completion/", "common/daemon/"), True),
