@@ -48,11 +48,12 @@ void BlockPins::unpin(const BlockName& name) {
     entries_.erase(found);
 }
 
-void BlockPins::set_record(const NewBlock& block) {
+NewBlock BlockPins::set_record(const NewBlock& block) {
   MutexLock lock(mutex_);
-  const auto found = entries_.find(block.name);
-  if (found != entries_.end() && !found->second.record)
-    found->second.record = block;
+  auto& record = entries_[block.name].record;
+  if (!record)
+    record = block;
+  return *record;
 }
 
 std::optional<NewBlock> BlockPins::record(const BlockName& name) const {

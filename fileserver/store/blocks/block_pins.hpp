@@ -39,8 +39,9 @@ class BlockPins {
   // The name cannot be condemned until as many unpin() as pin(). What it was at that moment.
   [[nodiscard]] Pinned pin(const BlockName& name);
   void unpin(const BlockName& name);
-  // The pinned block was written. The first record stays if there is one already.
-  void set_record(const NewBlock& block);
+  // The pinned block was written. Answers the record that counts: the first, if two uploads have
+  // written it at once. That one's segment is in use until the last pin goes.
+  [[nodiscard]] NewBlock set_record(const NewBlock& block);
   [[nodiscard]] std::optional<NewBlock> record(const BlockName& name) const;
 
   // Appends that begin now go into segments from `segment` on: those count as in use until

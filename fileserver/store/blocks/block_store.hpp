@@ -44,7 +44,8 @@ class Upload {
   Upload& operator=(Upload&&) noexcept;
   ~Upload();  // drops the pins
 
-  // Records that the commit must enter into the index.
+  // Records that the commit must enter into the index: where the name has no row, and in place of a
+  // row that is condemned or in quarantine; any other row is as good and stays.
   [[nodiscard]] std::span<const NewBlock> written() const { return written_; }
   // Names believed to be in the index, which the commit must look at.
   [[nodiscard]] std::span<const BlockName> reused() const { return reused_; }

@@ -99,6 +99,8 @@ class Scan {
 Result<ScanResult> scan_records(common::io::File& file, std::uint32_t segment, std::uint64_t end,
                                 const common::crypto::Secret* key, bool verify,
                                 const std::function<Status(const ScannedRecord&)>& visit) {
+  // Places have 32 bits; what lies behind is no segment of ours.
+  end = std::min<std::uint64_t>(end, UINT32_MAX);
   return Scan(file, segment, end, key, verify).run(visit);
 }
 

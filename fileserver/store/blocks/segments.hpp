@@ -21,6 +21,7 @@ struct SegmentInfo {
   std::uint32_t number = 0;
   std::uint64_t bytes = 0;  // up to the end of its last record
   bool closed = false;      // nothing will be appended to it
+  bool header_ok = true;    // of its file, when it was opened
 };
 
 // Found by a scan.
