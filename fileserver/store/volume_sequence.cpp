@@ -58,14 +58,24 @@ Status Volume::redo(const CommitRecord& record, Upload* upload) {
   Parts& parts = *parts_;
   if (!parts.follows.load())
     return fail(ErrorCode::InvalidArgument, "this copy commits by itself; it redoes nothing");
-  // Blocks first: a commit refers to what is here (I1).
+  // Blocks first: a commit refers to what is here (I1). What the caller brought is in `upload`.
+  Upload own = parts.blocks->begin_upload();
+  Upload& pinned = upload != nullptr ? *upload : own;
   for (const Operation& operation : record.operations) {
     Operation copy = operation;
     const Content* const content = content_of(copy);
     if (content == nullptr || content->root.is_hole())
       continue;
+    // What the node has already is whole: only what differs is looked at, and pinned.
+    const auto* const set = std::get_if<SetContent>(&operation);
+    std::optional<Content> present;
+    if (set != nullptr) {
+      const auto look = [&](ReadTx& tx) { return read_content_of(tx, set->node, {}, parts.seal); };
+      TROTH_TRY(present, parts.db->read(look));
+    }
     TROTH_TRY(const auto missing,
-              missing_blocks(*parts.blocks, content->root, content->tree_size(), kMissingLimit));
+              missing_blocks(*parts.blocks, content->root, content->tree_size(), kMissingLimit,
+                             &pinned, present ? &*present : nullptr));
     if (!missing.empty())
       return fail(ErrorCode::Unavailable, "blocks of commit {} are missing here", record.seq.value);
   }
@@ -88,14 +98,13 @@ Status Volume::redo(const CommitRecord& record, Upload* upload) {
     TROTH_TRY(const Executed executed, execute(tx, context, record.operations));
     if (executed.resolved != record.operations)
       return fail(ErrorCode::Protocol, "commit {} is not resolved", record.seq.value);
-    if (upload != nullptr)
-      TROTH_TRY_VOID(write_blocks(tx, record.seq, *upload, parts.condemned()));
+    TROTH_TRY_VOID(write_blocks(tx, record.seq, pinned, parts.condemned()));
     return write_commit(
         tx, {record.seq, record.epoch, record.time, record.principal, record.session, record.key},
         executed);
   };
   TROTH_TRY(const std::uint64_t number, parts.db->commit(change));
-  if (upload != nullptr && !upload->written().empty())
+  if (!pinned.written().empty())
     parts.newest_unsynced.store(number);
   parts.epoch.store(std::max(parts.epoch.load(), record.epoch.value));
   parts.committed(number, record.seq);

@@ -74,6 +74,12 @@ Status Tables::redo(const fs::CommitRecord& record) {
   return done ? Status() : tl::unexpected(done.error());
 }
 
+fs::Seq Tables::head() {
+  const auto head = db->read([](ReadTx& tx) { return fs::read_head(tx); });
+  REQUIRE_OK(head);
+  return head->seq;
+}
+
 fs::NodeId Tables::make(fs::NodeId parent, std::string name, fs::NodeKind kind,
                         std::string_view bytes) {
   fs::Create create = file(parent, std::move(name), bytes);

@@ -26,9 +26,7 @@ class Tables {
   common::Result<fs::Executed> commit(std::vector<fs::Operation> operations,
                                       std::optional<fs::OperationKey> key = {});
   common::Status redo(const fs::CommitRecord& record);
-  fs::Seq head() {
-    return read([](fs::ReadTx& tx) { return fs::read_head(tx); })->seq;
-  }
+  fs::Seq head();
 
   template <typename F>
   auto read(F&& look) {
