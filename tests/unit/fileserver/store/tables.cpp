@@ -10,8 +10,8 @@ using fs::WriteTx;
 Tables::Tables(bool empty) {
   common::db::Options options;
   options.application_id = fs::kVolumeApplicationId;
-  auto opened = common::db::Database::open(fs::metadata_path(directory_.path().string()), options,
-                                           fs::volume_migrations(), clock_);
+  auto opened = common::db::Database::open(fs::metadata_path(directory.path().string()), options,
+                                           fs::volume_migrations(), clock);
   REQUIRE_OK(opened);
   db = *std::move(opened);
   const auto row = [](WriteTx& tx) -> Status {
@@ -25,7 +25,7 @@ Tables::Tables(bool empty) {
   REQUIRE_OK(db->commit(row));
   if (empty)
     return;
-  fs::Create root = directory({}, "");
+  fs::Create root = test_support::directory({}, "");
   root.node = fs::kRootNode;
   REQUIRE_OK(commit({root}));
 }

@@ -51,12 +51,12 @@ class Tables {
   std::int64_t time = 1'700'000'000'000'000'000;
   std::uint64_t next_node = 2;
   fs::TailSeal seal;
+  TempDir directory;
+  common::SystemClock clock;
   std::unique_ptr<common::db::Database> db;
 
  private:
   explicit Tables(bool empty);
-  TempDir directory_;
-  common::SystemClock clock_;
 };
 
 inline fs::Content tail(std::string_view bytes) {
