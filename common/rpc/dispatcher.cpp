@@ -81,6 +81,7 @@ class Exchange final : public Call, public HttpExchange {
 
 Result<Reply> Exchange::decode_and_run() {
   TROTH_TRY(head_, decode_request_head(connection_.json_head(), args_));
+  TROTH_TRY_VOID(connection_.admitted());
   deadline_ = connection_.arrived() + head_.deadline;
   if (now() >= deadline_) {
     return fail(ErrorCode::DeadlineExceeded, "the deadline passed before the call began");
