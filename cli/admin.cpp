@@ -79,20 +79,6 @@ Result<std::string> Admin::caller() const {
   return credentials.front().client.name;
 }
 
-// The cache's ticket for administration, if it is good and the caller's.
-std::optional<Credential> Admin::cached_ticket() const {
-  const auto who = caller();
-  auto credentials = session_->cache->load();
-  if (!credentials || !who)
-    return {};
-  for (Credential& credential : *credentials) {
-    if (credential.service == ticket::kAdminService && credential.client.name == *who &&
-        is_good(credential))
-      return std::move(credential);
-  }
-  return {};
-}
-
 Status Admin::use(Credential credential) {
   credential_ = std::make_shared<const Credential>(std::move(credential));
   TROTH_TRY(client_,
@@ -125,16 +111,6 @@ Status Admin::become_fresh() {
   }
   if (!credential)
     return tl::unexpected(credential.error());
-  // For the next command within these minutes. Without a login of the same person there is no
-  // cache of his, and he is asked again.
-  if (auto cached = session_->cache->load();
-      cached && !cached->empty() && cached->front().client == credential->client) {
-    std::erase_if(*cached,
-                  [](const Credential& one) { return one.service == ticket::kAdminService; });
-    cached->push_back(credential->clone());
-    if (const auto saved = session_->cache->replace(*cached, session_->deadline()); !saved)
-      print_error("the proof is not kept: " + saved.error().message);
-  }
   return use(*std::move(credential));
 }
 
@@ -152,9 +128,6 @@ Status Admin::ensure(Needs needs) {
   if (credential_ != nullptr &&
       (needs == Needs::Ticket ? is_good(*credential_) : is_fresh(*credential_)))
     return {};
-  auto cached = cached_ticket();
-  if (cached && (needs == Needs::Ticket || is_fresh(*cached)))
-    return use(*std::move(cached));
   if (needs == Needs::Fresh || password_ || !arguments_.keytab.empty())
     return become_fresh();
   if (!arguments_.as.empty()) {

@@ -3,6 +3,14 @@
 #include "common/auth/credential_codec.hpp"
 
 namespace common::auth {
+namespace {
+
+// What stands for a password typed a moment ago: it stays in the process that asked for it.
+bool proves_a_key(const ticket::Credential& credential) {
+  return credential.validity.initial && credential.service != ticket::kTgsService;
+}
+
+}  // namespace
 
 Result<std::shared_ptr<CredentialCache>> CredentialCache::open(std::string_view cell,
                                                                const StorePlaces& places) {
@@ -28,7 +36,12 @@ Result<std::vector<ticket::Credential>> CredentialCache::load() const {
 Status CredentialCache::save(const StoreLock& lock,
                              const std::vector<ticket::Credential>& credentials) {
   TROTH_TRY(const BootId boot, current_boot());
-  TROTH_TRY(const crypto::Secret bytes, encode_credentials(cell_, boot, credentials));
+  std::vector<ticket::Credential> kept;
+  for (const ticket::Credential& credential : credentials) {
+    if (!proves_a_key(credential))
+      kept.push_back(credential.clone());
+  }
+  TROTH_TRY(const crypto::Secret bytes, encode_credentials(cell_, boot, kept));
   return store_->write(lock, bytes.bytes());
 }
 

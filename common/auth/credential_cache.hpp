@@ -23,6 +23,8 @@ class CredentialCache {
   [[nodiscard]] Result<std::vector<ticket::Credential>> load() const;
 
   Result<StoreLock> lock(Instant deadline) { return store_->lock(deadline); }
+  // A ticket that came straight from a key is not written, save the TGT: see kdc/PROTOCOL.md,
+  // "fresh".
   Status save(const StoreLock& lock, const std::vector<ticket::Credential>& credentials);
   // Replaces what is there, whatever it is: for logging in.
   Status replace(const std::vector<ticket::Credential>& credentials, Instant deadline);

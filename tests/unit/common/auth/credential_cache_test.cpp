@@ -79,6 +79,22 @@ void check_refused(const Result<T>& result, ErrorCode code, std::string_view par
 
 }  // namespace
 
+TEST_CASE("a ticket that stands for a password typed a moment ago is never stored") {
+  const Places places;
+  const auto cache = places.open();
+  auto held = credentials(2);
+  held.push_back(ServiceSide(ticket::kAdminService).credential());  // by the TGT: for looking
+  held.push_back(ServiceSide(ticket::kAdminService).credential());
+  held.back().validity.initial = true;
+  REQUIRE(held.size() == 4);
+  REQUIRE_OK(cache->replace(held, kLong));
+  const auto loaded = places.open()->load();
+  REQUIRE_OK(loaded);
+  CHECK(loaded->size() == 3);
+  for (const ticket::Credential& credential : *loaded)
+    CHECK(credential.validity.initial == (&credential == &loaded->front()));
+}
+
 TEST_CASE("credentials come back as they were, from a private file in a private directory") {
   const Places places;
   ::umask(0);
