@@ -115,7 +115,7 @@ Status login(LoginArguments arguments) {
 Status logout(const std::string& cell) {
   TROTH_TRY(const UserSession session, open_user_session(cell));
   const auto before = session.cache->load();
-  TROTH_TRY_VOID(session.cache->wipe());
+  TROTH_TRY_VOID(session.cache->wipe(session.deadline()));
   print(!before && before.error().code == ErrorCode::NotFound ? "You were not logged in.\n"
                                                               : "Logged out.\n");
   return {};

@@ -51,4 +51,15 @@ Status CredentialCache::replace(const std::vector<ticket::Credential>& credentia
   return save(held, credentials);
 }
 
+Status CredentialCache::wipe(Instant deadline) {
+  // Nothing to lock where nothing is: locking makes the directory.
+  if (const auto bytes = store_->read(); !bytes && bytes.error().code == ErrorCode::NotFound)
+    return store_->wipe();
+  const auto held = lock(deadline);
+  TROTH_TRY_VOID(store_->wipe());
+  if (!held && held.error().code == ErrorCode::DeadlineExceeded)
+    return tl::unexpected(held.error());
+  return {};
+}
+
 }  // namespace common::auth

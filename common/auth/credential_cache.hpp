@@ -28,7 +28,9 @@ class CredentialCache {
   Status save(const StoreLock& lock, const std::vector<ticket::Credential>& credentials);
   // Replaces what is there, whatever it is: for logging in.
   Status replace(const std::vector<ticket::Credential>& credentials, Instant deadline);
-  Status wipe() { return store_->wipe(); }
+  // Waits for a renewal under way, which would else write its ticket after this. If that does not
+  // end in time, what is there is wiped all the same, and the failure says so.
+  Status wipe(Instant deadline);
 
   [[nodiscard]] std::string where() const { return store_->where(); }
   [[nodiscard]] const std::string& cell() const { return cell_; }

@@ -124,7 +124,7 @@ Result<CredentialPtr> CredentialSource::fetch(const std::string& service, Instan
 
 // A TGT that is good and young: another process's, renewed, or by logging in.
 Result<Credential> CredentialSource::fetch_tgt(Instant deadline) {
-  StoreLock store_lock;
+  std::optional<StoreLock> store_lock;
   std::vector<Credential> cached;
   if (options_.cache) {
     auto locked = options_.cache->lock(deadline);
@@ -153,10 +153,10 @@ Result<Credential> CredentialSource::fetch_tgt(Instant deadline) {
     return fail(ErrorCode::NotFound, "you are not logged in; log in with: troth login");
   TROTH_TRY(Credential fresh,
             options_.login ? options_.login(deadline) : renew_tgt(current, deadline));
-  if (options_.cache) {
+  if (options_.cache && store_lock) {  // without it, two could write at once, or after a logout
     std::erase_if(cached, [](const Credential& credential) { return is_tgt(credential); });
     cached.insert(cached.begin(), fresh.clone());
-    const Status saved = options_.cache->save(store_lock, cached);
+    const Status saved = options_.cache->save(*store_lock, cached);
     const MutexLock lock(mutex_);
     cache_trouble_ = saved;
   }
