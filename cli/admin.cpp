@@ -1,6 +1,5 @@
 #include "cli/admin.hpp"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
@@ -43,14 +42,14 @@ bool is_good(const Credential& credential) {
 
 }  // namespace
 
-void add_admin_options(CLI::App& command, AdminArguments& arguments, bool reads) {
-  command.add_option("--cell", arguments.cell, "The cell's directory.")->type_name("DIR");
+void add_admin_options(Command command, AdminArguments& arguments, bool reads) {
+  command.add_option("--cell", arguments.cell, "The cell's directory.").type_name("DIR");
   command.add_option("--as", arguments.as, "Who does it; else whoever is logged in.")
-      ->type_name("USER");
+      .type_name("USER");
   command
       .add_option("--keytab", arguments.keytab,
                   "Proves a service or host by its keytab instead of a password.")
-      ->type_name("FILE");
+      .type_name("FILE");
   command.add_flag("--password-stdin", arguments.password_stdin,
                    "Read your own password from standard input's first line.");
   if (reads)

@@ -11,14 +11,11 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "cli/command_line.hpp"
 #include "cli/user_session.hpp"
 #include "common/bytes.hpp"
 #include "common/result.hpp"
 #include "common/rpc/client.hpp"
-
-namespace CLI {
-class App;
-}
 
 namespace cli {
 
@@ -31,7 +28,7 @@ struct AdminArguments {
   bool json = false;
 };
 // Adds --cell, --as, --keytab and --password-stdin; with `reads` also --json.
-void add_admin_options(CLI::App& command, AdminArguments& arguments, bool reads);
+void add_admin_options(Command command, AdminArguments& arguments, bool reads);
 
 enum class Needs : std::uint8_t {
   Ticket,  // any ticket of the caller
