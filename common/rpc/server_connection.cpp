@@ -49,6 +49,7 @@ ServerConnection::ServerConnection(std::uint64_t id, UniqueFd socket, Origin ori
 
 ServerConnection::~ServerConnection() {
   account(0);
+  wipe_if_small(out_);
   if (tls_)
     tls_->close_notify();
 }
@@ -389,7 +390,7 @@ Status ServerConnection::write_now(std::span<const std::byte> bytes, Instant dea
     return {};
   };
   TROTH_TRY_VOID(send(bytes_of(out_).subspan(out_at_)));
-  out_.clear();
+  wipe_if_small(out_);
   out_at_ = 0;
   return send(bytes);
 }
@@ -435,7 +436,7 @@ ServerConnection::Advance ServerConnection::advance_reply() {
     ServerCounters::add(shared_.counters.bytes_out, step->done);
   }
   out_at_ = 0;
-  out_.clear();
+  wipe_if_small(out_);  // a reply may hold keys
   if (out_.capacity() > kKeepOutBuffer)
     out_ = {};
   if (close_after_) {
