@@ -1,6 +1,5 @@
 #include "cli/admin.hpp"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
@@ -43,14 +42,14 @@ bool is_good(const Credential& credential) {
 
 }  // namespace
 
-void add_admin_options(CLI::App& command, AdminArguments& arguments, bool reads) {
-  command.add_option("--cell", arguments.cell, "The cell's directory.")->type_name("DIR");
+void add_admin_options(Command command, AdminArguments& arguments, bool reads) {
+  command.add_option("--cell", arguments.cell, "The cell's directory.").type_name("DIR");
   command.add_option("--as", arguments.as, "Who does it; else whoever is logged in.")
-      ->type_name("USER");
+      .type_name("USER");
   command
       .add_option("--keytab", arguments.keytab,
                   "Proves a service or host by its keytab instead of a password.")
-      ->type_name("FILE");
+      .type_name("FILE");
   command.add_flag("--password-stdin", arguments.password_stdin,
                    "Read your own password from standard input's first line.");
   if (reads)
@@ -77,20 +76,6 @@ Result<std::string> Admin::caller() const {
   if (credentials.empty())
     return fail(ErrorCode::NotFound, "you are not logged in; log in with: troth login");
   return credentials.front().client.name;
-}
-
-// The cache's ticket for administration, if it is good and the caller's.
-std::optional<Credential> Admin::cached_ticket() const {
-  const auto who = caller();
-  auto credentials = session_->cache->load();
-  if (!credentials || !who)
-    return {};
-  for (Credential& credential : *credentials) {
-    if (credential.service == ticket::kAdminService && credential.client.name == *who &&
-        is_good(credential))
-      return std::move(credential);
-  }
-  return {};
 }
 
 Status Admin::use(Credential credential) {
@@ -125,16 +110,6 @@ Status Admin::become_fresh() {
   }
   if (!credential)
     return tl::unexpected(credential.error());
-  // For the next command within these minutes. Without a login of the same person there is no
-  // cache of his, and he is asked again.
-  if (auto cached = session_->cache->load();
-      cached && !cached->empty() && cached->front().client == credential->client) {
-    std::erase_if(*cached,
-                  [](const Credential& one) { return one.service == ticket::kAdminService; });
-    cached->push_back(credential->clone());
-    if (const auto saved = session_->cache->replace(*cached, session_->deadline()); !saved)
-      print_error("the proof is not kept: " + saved.error().message);
-  }
   return use(*std::move(credential));
 }
 
@@ -152,9 +127,6 @@ Status Admin::ensure(Needs needs) {
   if (credential_ != nullptr &&
       (needs == Needs::Ticket ? is_good(*credential_) : is_fresh(*credential_)))
     return {};
-  auto cached = cached_ticket();
-  if (cached && (needs == Needs::Ticket || is_fresh(*cached)))
-    return use(*std::move(cached));
   if (needs == Needs::Fresh || password_ || !arguments_.keytab.empty())
     return become_fresh();
   if (!arguments_.as.empty()) {

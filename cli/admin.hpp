@@ -1,7 +1,8 @@
 #pragma once
 
 // Calls of administration (kdc/PROTOCOL.md): with the ticket at hand where that will do, with a
-// password typed a moment ago where it must.
+// password typed for this very command where it must. The ticket that is fresh by a password stays
+// in this process and ends with it: whoever steals a credential file must not find it there.
 
 #include <memory>
 #include <optional>
@@ -10,14 +11,11 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "cli/command_line.hpp"
 #include "cli/user_session.hpp"
 #include "common/bytes.hpp"
 #include "common/result.hpp"
 #include "common/rpc/client.hpp"
-
-namespace CLI {
-class App;
-}
 
 namespace cli {
 
@@ -30,7 +28,7 @@ struct AdminArguments {
   bool json = false;
 };
 // Adds --cell, --as, --keytab and --password-stdin; with `reads` also --json.
-void add_admin_options(CLI::App& command, AdminArguments& arguments, bool reads);
+void add_admin_options(Command command, AdminArguments& arguments, bool reads);
 
 enum class Needs : std::uint8_t {
   Ticket,  // any ticket of the caller
@@ -50,14 +48,14 @@ class Admin {
   // Reads the first line of standard input now if it is to be a password. Asks nobody.
   static common::Result<Admin> open(const AdminArguments& arguments);
 
-  // One call. Asks for the caller's password if that is needed and was not typed a moment ago; also
-  // when the KDC answers that it is needed here. What changes something carries an operation id and
-  // is repeated under it while its outcome is unknown.
+  // One call. Asks for the caller's password if that is needed and was not typed for this command
+  // yet; also when the KDC answers that it is needed here. What changes something carries an
+  // operation id and is repeated under it while its outcome is unknown.
   common::Result<AdminAnswer> call(std::string_view operation, const nlohmann::json& args,
                                    Needs needs, common::ByteView bytes = {});
 
-  // Proves the caller's key with this password and keeps the ticket that is fresh by it; for who
-  // has typed it for another purpose as well.
+  // Proves the caller's key with this password, for the calls that follow; for who has typed it for
+  // another purpose as well.
   common::Status prove(const common::crypto::Secret& password);
 
   // Who calls. NotFound if nobody is logged in and none was named.
@@ -72,7 +70,6 @@ class Admin {
   common::Status ensure(Needs needs);
   common::Status become_fresh();
   common::Result<common::ticket::Credential> ordinary_ticket();
-  [[nodiscard]] std::optional<common::ticket::Credential> cached_ticket() const;
   common::rpc::CallResult attempt(const common::rpc::Request& request);
 
   AdminArguments arguments_;

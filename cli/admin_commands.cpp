@@ -1,6 +1,5 @@
 #include "cli/admin_commands.hpp"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/output.hpp"
@@ -23,11 +22,11 @@ tl::unexpected<common::Error> senseless() {
 
 }  // namespace
 
-CLI::App* add_admin_command(CLI::App& parent, Session& session, const char* name, const char* help,
-                            AdminArguments& arguments, bool reads, std::function<Status()> run) {
-  CLI::App* command = parent.add_subcommand(name, help);
-  add_admin_options(*command, arguments, reads);
-  command->callback([&session, run = std::move(run)] {
+Command add_admin_command(Command parent, Session& session, const char* name, const char* help,
+                          AdminArguments& arguments, bool reads, std::function<Status()> run) {
+  Command command = parent.add_command(name, help);
+  add_admin_options(command, arguments, reads);
+  command.on_chosen([&session, run = std::move(run)] {
     session.action = [run] {
       const Status status = run();
       return status ? kExitOk : admin_failure(status.error());

@@ -14,9 +14,9 @@
 namespace cli {
 
 // A new command with the options of administration; `run` is its action.
-CLI::App* add_admin_command(CLI::App& parent, Session& session, const char* name, const char* help,
-                            AdminArguments& arguments, bool reads,
-                            std::function<common::Status()> run);
+Command add_admin_command(Command parent, Session& session, const char* name, const char* help,
+                          AdminArguments& arguments, bool reads,
+                          std::function<common::Status()> run);
 
 // Adds commands whose arguments are an `Arguments` (derived from AdminArguments) each.
 template <typename Arguments>
@@ -24,25 +24,23 @@ class CommandGroup {
  public:
   using Run = common::Status (*)(const Arguments&);
   struct Added {
-    CLI::App* command = nullptr;
+    Command command;
     std::shared_ptr<Arguments> arguments;
   };
 
-  CommandGroup(CLI::App& parent, Session& session) : parent_(parent), session_(session) {}
+  CommandGroup(Command parent, Session& session) : parent_(parent), session_(session) {}
 
   // `reads`: it shows something and takes --json.
-  Added& add(const char* name, const char* help, Run run, bool reads) {
+  Added add(const char* name, const char* help, Run run, bool reads) {
     auto arguments = std::make_shared<Arguments>();
-    CLI::App* command = add_admin_command(parent_, session_, name, help, *arguments, reads,
-                                          [arguments, run] { return run(*arguments); });
-    added_ = {command, std::move(arguments)};
-    return added_;
+    Command command = add_admin_command(parent_, session_, name, help, *arguments, reads,
+                                        [arguments, run] { return run(*arguments); });
+    return {command, std::move(arguments)};
   }
 
  private:
-  CLI::App& parent_;
+  Command parent_;
   Session& session_;
-  Added added_;
 };
 
 // A list that the KDC gives in parts; for the length of one call.

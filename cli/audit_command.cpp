@@ -1,6 +1,5 @@
 // troth audit
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/admin_commands.hpp"
@@ -17,8 +16,7 @@ using common::Status;
 
 struct Arguments : AdminArguments {
   std::string since;
-  std::uint64_t after = 0;
-  bool has_after = false;
+  std::optional<std::uint64_t> after;
   std::string event;
   std::string name;
   bool verify = false;
@@ -106,11 +104,11 @@ Status audit(const Arguments& arguments) {
     return verify(arguments);
   TROTH_TRY(Admin admin, Admin::open(arguments));
   nlohmann::json records;
-  if (arguments.since.empty() && !arguments.has_after) {
+  if (arguments.since.empty() && !arguments.after) {
     TROTH_TRY(const auto answer, admin.call("audit", filters(arguments), Needs::Ticket));
     records = answer.result().value("records", nlohmann::json::array());
   } else {
-    std::uint64_t after = arguments.after;
+    std::uint64_t after = arguments.after.value_or(0);
     if (!arguments.since.empty()) {
       TROTH_TRY(const std::int64_t since,
                 since_time(arguments.since, common::SystemClock().wall_now()));
@@ -135,31 +133,24 @@ Status audit(const Arguments& arguments) {
 
 }  // namespace
 
-void add_audit_command(CLI::App& app, Session& session) {
+void add_audit_command(Command app, Session& session) {
   CommandGroup<Arguments> group(app, session);
   auto added =
       group.add("audit", "Show who did what: the newest records, or those since.", &audit, true);
-  auto* since = added.command
-                    ->add_option("--since", added.arguments->since,
-                                 "All records of the last DURATION, such as 2h.")
-                    ->type_name("DURATION");
+  const auto since = added.command
+                         .add_option("--since", added.arguments->since,
+                                     "All records of the last DURATION, such as 2h.")
+                         .type_name("DURATION");
+  added.command.add_option("--after", added.arguments->after, "All records after that number.")
+      .type_name("SEQ")
+      .excludes(since);
+  added.command.add_option("--event", added.arguments->event, "Only records of this event.")
+      .type_name("EVENT");
   added.command
-      ->add_option_function<std::uint64_t>(
-          "--after",
-          [arguments = added.arguments](std::uint64_t seq) {
-            arguments->after = seq;
-            arguments->has_after = true;
-          },
-          "All records after that number.")
-      ->type_name("SEQ")
-      ->excludes(since);
-  added.command->add_option("--event", added.arguments->event, "Only records of this event.")
-      ->type_name("EVENT");
-  added.command
-      ->add_option("--name", added.arguments->name, "Only records of or about this principal.")
-      ->type_name("NAME");
-  added.command->add_flag("--verify", added.arguments->verify,
-                          "Check that no record was changed, added or taken out.");
+      .add_option("--name", added.arguments->name, "Only records of or about this principal.")
+      .type_name("NAME");
+  added.command.add_flag("--verify", added.arguments->verify,
+                         "Check that no record was changed, added or taken out.");
 }
 
 }  // namespace cli

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
@@ -60,48 +59,45 @@ int init(const InitArguments& arguments, common::WallTime now) {
 
 }  // namespace
 
-void add_cell_commands(CLI::App& app, Session& session) {
-  auto* cell = app.add_subcommand("cell", "Make or join a cell, and look after its certificates.");
-  cell->require_subcommand(0, 1);
+void add_cell_commands(Command app, Session& session) {
+  auto cell = app.add_group("cell", "Make or join a cell, and look after its certificates.");
   auto arguments = std::make_shared<InitArguments>();
   auto& options = arguments->options;
-  auto* command = cell->add_subcommand(
+  auto command = cell.add_command(
       "init", "Make a cell: authority, certificates and configuration of its servers.");
-  command->add_option("DIR", arguments->directory, "Where to make it; must not exist yet.")
-      ->type_name("DIR")
-      ->required();
-  command->add_option("--name", options.name, "The cell's name, for people.")
-      ->capture_default_str();
+  command.add_option("DIR", arguments->directory, "Where to make it; must not exist yet.")
+      .type_name("DIR")
+      .required();
+  command.add_option("--name", options.name, "The cell's name, for people.").show_default();
   command
-      ->add_option("--listen", options.listen,
-                   "Address that the servers listen on; 0.0.0.0 or :: for all.")
-      ->capture_default_str()
-      ->type_name("ADDRESS");
+      .add_option("--listen", options.listen,
+                  "Address that the servers listen on; 0.0.0.0 or :: for all.")
+      .show_default()
+      .type_name("ADDRESS");
   command
-      ->add_option("--host", options.hosts,
-                   "Name or address at which clients reach the servers; may be given again.")
-      ->type_name("HOST")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      .add_option("--host", options.hosts,
+                  "Name or address at which clients reach the servers; may be given again.")
+      .type_name("HOST")
+      .repeatable();
   command
-      ->add_option("--port", options.port,
-                   "Port of the KDC; the lock server's and file server's follow.")
-      ->capture_default_str()
-      ->type_name("PORT");
-  command->add_option("--admin", options.administrator, "Name of the first administrator.")
-      ->capture_default_str()
-      ->type_name("NAME");
-  command->add_flag("--admin-password-stdin", arguments->password_stdin,
-                    "Read his password from standard input's first line; else a random one is "
-                    "shown.");
-  command->add_option("--days", arguments->days, "How long server certificates last.")
-      ->capture_default_str()
-      ->type_name("DAYS");
-  command->callback([&session, arguments] {
+      .add_option("--port", options.port,
+                  "Port of the KDC; the lock server's and file server's follow.")
+      .show_default()
+      .type_name("PORT");
+  command.add_option("--admin", options.administrator, "Name of the first administrator.")
+      .show_default()
+      .type_name("NAME");
+  command.add_flag("--admin-password-stdin", arguments->password_stdin,
+                   "Read his password from standard input's first line; else a random one is "
+                   "shown.");
+  command.add_option("--days", arguments->days, "How long server certificates last.")
+      .show_default()
+      .type_name("DAYS");
+  command.on_chosen([&session, arguments] {
     session.action = [&session, arguments] { return init(*arguments, session.clock.wall_now()); };
   });
-  add_join_commands(*cell, session);
-  add_cert_commands(*cell, session);
+  add_join_commands(cell, session);
+  add_cert_commands(cell, session);
 }
 
 }  // namespace cli

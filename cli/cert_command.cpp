@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
@@ -206,11 +205,11 @@ int run_show(const Arguments& arguments, WallTime now) {
 
 using Run = int (*)(const Arguments&, WallTime);
 
-CLI::App* add_command(CLI::App& parent, Session& session, std::shared_ptr<Arguments> arguments,
-                      const char* name, const char* help, Run run) {
-  auto* command = parent.add_subcommand(name, help);
-  command->add_option("--cell", arguments->cell, "The cell's directory.")->type_name("DIR");
-  command->callback([&session, arguments, run] {
+Command add_command(Command parent, Session& session, std::shared_ptr<Arguments> arguments,
+                    const char* name, const char* help, Run run) {
+  auto command = parent.add_command(name, help);
+  command.add_option("--cell", arguments->cell, "The cell's directory.").type_name("DIR");
+  command.on_chosen([&session, arguments, run] {
     session.action = [&session, arguments, run] {
       return run(*arguments, session.clock.wall_now());
     };
@@ -220,48 +219,46 @@ CLI::App* add_command(CLI::App& parent, Session& session, std::shared_ptr<Argume
 
 }  // namespace
 
-void add_cert_commands(CLI::App& cell, Session& session) {
-  auto* cert = cell.add_subcommand("cert", "Issue, renew and show certificates.");
-  cert->require_subcommand(0, 1);
+void add_cert_commands(Command cell, Session& session) {
+  auto cert = cell.add_group("cert", "Issue, renew and show certificates.");
   auto arguments = std::make_shared<Arguments>();
-  auto* issue =
-      add_command(*cert, session, arguments, "issue",
+  auto issue =
+      add_command(cert, session, arguments, "issue",
                   "Issue a certificate for a new key into NAME.crt and NAME.key.", &run_issue);
-  issue->add_option("role", arguments->role, "What its holder is.")
-      ->type_name("kdc|lockserver|fileserver|mount|admin")
-      ->required();
-  issue->add_option("name", arguments->name, "What its holder is called.")
-      ->type_name("NAME")
-      ->required();
+  issue.add_option("role", arguments->role, "What its holder is.")
+      .type_name("kdc|lockserver|fileserver|mount|admin")
+      .required();
+  issue.add_option("name", arguments->name, "What its holder is called.")
+      .type_name("NAME")
+      .required();
   issue
-      ->add_option("--host", arguments->hosts,
-                   "Name or address at which it is reached; may be given again.")
-      ->type_name("HOST")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  issue->add_option("--days", arguments->days, "How long it lasts.")
-      ->capture_default_str()
-      ->type_name("DAYS");
-  issue->add_option("--out", arguments->out, "Where to put the files.")
-      ->capture_default_str()
-      ->type_name("DIR");
+      .add_option("--host", arguments->hosts,
+                  "Name or address at which it is reached; may be given again.")
+      .type_name("HOST")
+      .repeatable();
+  issue.add_option("--days", arguments->days, "How long it lasts.")
+      .show_default()
+      .type_name("DAYS");
+  issue.add_option("--out", arguments->out, "Where to put the files.")
+      .show_default()
+      .type_name("DIR");
 
-  auto* renew = add_command(*cert, session, arguments, "renew",
-                            "Renew certificates: the same names, a later end.", &run_renew);
-  renew->add_option("files", arguments->files, "Certificates, each beside its key.")
-      ->type_name("FILE");
-  renew->add_flag("--all", arguments->all, "All servers whose directory is in the cell's.");
-  renew->add_flag("--new-key", arguments->new_key, "Replace the key, too.");
+  auto renew = add_command(cert, session, arguments, "renew",
+                           "Renew certificates: the same names, a later end.", &run_renew);
+  renew.add_option("files", arguments->files, "Certificates, each beside its key.")
+      .type_name("FILE");
+  renew.add_flag("--all", arguments->all, "All servers whose directory is in the cell's.");
+  renew.add_flag("--new-key", arguments->new_key, "Replace the key, too.");
 
-  auto* show =
-      add_command(*cert, session, arguments, "show",
+  auto show =
+      add_command(cert, session, arguments, "show",
                   "Show certificates and when they end; fails if one is not well.", &run_show);
-  show->add_option("files", arguments->files, "Certificates; without any, the whole cell's.")
-      ->type_name("FILE");
-  show->add_option("--within", arguments->within, "Fail also if one ends within DAYS days.")
-      ->capture_default_str()
-      ->type_name("DAYS");
-  show->add_flag("--json", arguments->json, "One JSON object.");
+  show.add_option("files", arguments->files, "Certificates; without any, the whole cell's.")
+      .type_name("FILE");
+  show.add_option("--within", arguments->within, "Fail also if one ends within DAYS days.")
+      .show_default()
+      .type_name("DAYS");
+  show.add_flag("--json", arguments->json, "One JSON object.");
 }
 
 }  // namespace cli

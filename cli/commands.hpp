@@ -4,13 +4,9 @@
 // it was chosen, and leaves its exit code behind. Main thread only.
 
 #include <functional>
-#include <string>
 
+#include "cli/command_line.hpp"
 #include "common/clock.hpp"
-
-namespace CLI {
-class App;
-}
 
 namespace cli {
 
@@ -26,22 +22,19 @@ struct Session {
   std::function<int()> action;
 };
 
-// The help of `command`, which is the program itself or one of its commands.
-std::string help_of(const CLI::App& command);
-
-void add_cell_commands(CLI::App& app, Session& session);
-void add_cert_commands(CLI::App& cell, Session& session);
-void add_join_commands(CLI::App& cell, Session& session);
-void add_login_commands(CLI::App& app, Session& session);
-void add_whoami_commands(CLI::App& app, Session& session);
-void add_user_commands(CLI::App& app, Session& session);
-void add_group_commands(CLI::App& app, Session& session);
-void add_service_commands(CLI::App& app, Session& session);
-void add_policy_commands(CLI::App& app, Session& session);
-void add_audit_command(CLI::App& app, Session& session);
-void add_status_command(CLI::App& app, Session& session);
-void add_version_command(CLI::App& app, Session& session);
-void add_completion_command(CLI::App& app, Session& session);
-void add_help_command(CLI::App& app, Session& session);
+void add_cell_commands(Command app, Session& session);
+void add_cert_commands(Command cell, Session& session);
+void add_join_commands(Command cell, Session& session);
+void add_login_commands(Command app, Session& session);
+void add_whoami_commands(Command app, Session& session);
+void add_user_commands(Command app, Session& session);
+void add_group_commands(Command app, Session& session);
+void add_service_commands(Command app, Session& session);
+void add_policy_commands(Command app, Session& session);
+void add_audit_command(Command app, Session& session);
+void add_status_command(Command app, Session& session);
+void add_version_command(Command app, Session& session);
+void add_completion_command(Command app, Session& session);
+void add_help_command(Command app, Session& session);
 
 }  // namespace cli

@@ -1,6 +1,5 @@
 // troth group …
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/admin_commands.hpp"
@@ -107,38 +106,37 @@ Status show(const Arguments& arguments) {
 
 }  // namespace
 
-void add_group_commands(CLI::App& app, Session& session) {
-  auto* parent = app.add_subcommand("group", "Make groups and say who is in them.");
-  parent->require_subcommand(0, 1);
+void add_group_commands(Command app, Session& session) {
+  auto parent = app.add_group("group", "Make groups and say who is in them.");
   using Group = CommandGroup<Arguments>;
-  Group group(*parent, session);
+  Group group(parent, session);
   const auto of_group = [&](const char* name, const char* help, Group::Run run, bool reads) {
     auto added = group.add(name, help, run, reads);
-    added.command->add_option("group", added.arguments->group, "The group, such as alice:friends.")
-        ->type_name("GROUP")
-        ->required();
+    added.command.add_option("group", added.arguments->group, "The group, such as alice:friends.")
+        .type_name("GROUP")
+        .required();
     return added;
   };
   const auto with_members = [&](const char* name, const char* help, Group::Run run) {
     auto added = of_group(name, help, run, false);
     added.command
-        ->add_option("members", added.arguments->members, "Users, services, hosts or groups.")
-        ->type_name("MEMBER")
-        ->required();
+        .add_option("members", added.arguments->members, "Users, services, hosts or groups.")
+        .type_name("MEMBER")
+        .required();
   };
   auto created = of_group("create", "Make a group; yours begins with your name.", &create, false);
-  created.command->add_option("--owner", created.arguments->owner, "Who looks after it; else you.")
-      ->type_name("NAME");
-  created.command->add_option("--id", created.arguments->id, "Its number; else the next free one.")
-      ->type_name("ID");
+  created.command.add_option("--owner", created.arguments->owner, "Who looks after it; else you.")
+      .type_name("NAME");
+  created.command.add_option("--id", created.arguments->id, "Its number; else the next free one.")
+      .type_name("ID");
   with_members("add", "Put members into a group.", &add);
   with_members("remove", "Take members out of a group.", &remove);
   auto owned = of_group("owner", "Give a group to another owner.", &set_owner, false);
-  owned.command->add_option("owner", owned.arguments->owner, "A user or a group.")
-      ->type_name("NAME")
-      ->required();
+  owned.command.add_option("owner", owned.arguments->owner, "A user or a group.")
+      .type_name("NAME")
+      .required();
   auto listed = group.add("list", "List the groups that you are in or own.", &list, true);
-  listed.command->add_flag("--all", listed.arguments->all, "Every group of the cell.");
+  listed.command.add_flag("--all", listed.arguments->all, "Every group of the cell.");
   of_group("show", "Show a group and its members.", &show, true);
   of_group("delete", "Delete a group for good.", &destroy, false);
 }

@@ -2,7 +2,6 @@
 
 #include <cstdlib>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/admin.hpp"
@@ -124,21 +123,21 @@ int exit_code(const Status& status) {
 
 }  // namespace
 
-void add_join_commands(CLI::App& cell, Session& session) {
+void add_join_commands(Command cell, Session& session) {
   auto arguments = std::make_shared<JoinArguments>();
-  auto* command = cell.add_subcommand("join", "Make this machine a client of a cell.");
-  command->add_option("host", arguments->host, "Host of the cell's KDC; port 7480 unless given.")
-      ->type_name("HOST[:PORT]")
-      ->required();
+  auto command = cell.add_command("join", "Make this machine a client of a cell.");
+  command.add_option("host", arguments->host, "Host of the cell's KDC; port 7480 unless given.")
+      .type_name("HOST[:PORT]")
+      .required();
   command
-      ->add_option("--fingerprint", arguments->fingerprint,
-                   "Join only a cell with this fingerprint; else you are asked.")
-      ->type_name("HEX");
+      .add_option("--fingerprint", arguments->fingerprint,
+                  "Join only a cell with this fingerprint; else you are asked.")
+      .type_name("HEX");
   command
-      ->add_option("--dir", arguments->directory,
-                   "Where to write the configuration; must not exist yet.")
-      ->type_name("DIR");
-  command->callback([&session, arguments] {
+      .add_option("--dir", arguments->directory,
+                  "Where to write the configuration; must not exist yet.")
+      .type_name("DIR");
+  command.on_chosen([&session, arguments] {
     session.action = [arguments] { return exit_code(join(*arguments)); };
   });
 
@@ -147,10 +146,10 @@ void add_join_commands(CLI::App& cell, Session& session) {
     bool json = false;
   };
   auto show = std::make_shared<ShowArguments>();
-  auto* shown = cell.add_subcommand("fingerprint", "Show the fingerprint of the cell's authority.");
-  shown->add_option("--cell", show->cell, "The cell's directory.")->type_name("DIR");
-  shown->add_flag("--json", show->json, "One JSON object.");
-  shown->callback([&session, show] {
+  auto shown = cell.add_command("fingerprint", "Show the fingerprint of the cell's authority.");
+  shown.add_option("--cell", show->cell, "The cell's directory.").type_name("DIR");
+  shown.add_flag("--json", show->json, "One JSON object.");
+  shown.on_chosen([&session, show] {
     session.action = [show] { return exit_code(show_fingerprint(show->cell, show->json)); };
   });
 }

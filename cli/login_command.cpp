@@ -3,7 +3,6 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/admin.hpp"
@@ -115,7 +114,7 @@ Status login(LoginArguments arguments) {
 Status logout(const std::string& cell) {
   TROTH_TRY(const UserSession session, open_user_session(cell));
   const auto before = session.cache->load();
-  TROTH_TRY_VOID(session.cache->wipe());
+  TROTH_TRY_VOID(session.cache->wipe(session.deadline()));
   print(!before && before.error().code == ErrorCode::NotFound ? "You were not logged in.\n"
                                                               : "Logged out.\n");
   return {};
@@ -127,30 +126,30 @@ int exit_code(const Status& status) {
 
 }  // namespace
 
-void add_login_commands(CLI::App& app, Session& session) {
+void add_login_commands(Command app, Session& session) {
   auto arguments = std::make_shared<LoginArguments>();
-  auto* in = app.add_subcommand("login", "Log in: prove who you are, for a day's work.");
-  in->add_option("user", arguments->user, "Who you are; else your name on this machine.")
-      ->type_name("USER");
-  in->add_option("--keytab", arguments->keytab,
-                 "Log in a service or host with the key in this file.")
-      ->type_name("FILE");
-  in->add_flag("--password-stdin", arguments->password_stdin,
-               "Read the password from standard input's first line.");
-  in->add_option("--lifetime", arguments->lifetime,
-                 "How long without renewal, such as 8h; else as long as you may.")
-      ->type_name("DURATION");
-  in->add_option("--renewable", arguments->renewable,
-                 "How long it may be renewed, such as 2d; 7d unless given; 0s: not at all.")
-      ->type_name("DURATION");
-  in->add_option("--cell", arguments->cell, "The cell's directory.")->type_name("DIR");
-  in->callback([&session, arguments] {
+  auto in = app.add_command("login", "Log in: prove who you are, for a day's work.");
+  in.add_option("user", arguments->user, "Who you are; else your name on this machine.")
+      .type_name("USER");
+  in.add_option("--keytab", arguments->keytab,
+                "Log in a service or host with the key in this file.")
+      .type_name("FILE");
+  in.add_flag("--password-stdin", arguments->password_stdin,
+              "Read the password from standard input's first line.");
+  in.add_option("--lifetime", arguments->lifetime,
+                "How long without renewal, such as 8h; else as long as you may.")
+      .type_name("DURATION");
+  in.add_option("--renewable", arguments->renewable,
+                "How long it may be renewed, such as 2d; 7d unless given; 0s: not at all.")
+      .type_name("DURATION");
+  in.add_option("--cell", arguments->cell, "The cell's directory.").type_name("DIR");
+  in.on_chosen([&session, arguments] {
     session.action = [arguments] { return exit_code(login(*arguments)); };
   });
 
-  auto* out = app.add_subcommand("logout", "Destroy your credentials on this machine.");
-  out->add_option("--cell", arguments->cell, "The cell's directory.")->type_name("DIR");
-  out->callback([&session, arguments] {
+  auto out = app.add_command("logout", "Destroy your credentials on this machine.");
+  out.add_option("--cell", arguments->cell, "The cell's directory.").type_name("DIR");
+  out.on_chosen([&session, arguments] {
     session.action = [arguments] { return exit_code(logout(arguments->cell)); };
   });
 }

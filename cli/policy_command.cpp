@@ -1,6 +1,5 @@
 // troth policy …
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/admin_commands.hpp"
@@ -97,26 +96,25 @@ Status remove(const Arguments& arguments) {
 
 }  // namespace
 
-void add_policy_commands(CLI::App& app, Session& session) {
-  auto* parent = app.add_subcommand("policy", "What passwords must be and how long logins last.");
-  parent->require_subcommand(0, 1);
+void add_policy_commands(Command app, Session& session) {
+  auto parent = app.add_group("policy", "What passwords must be and how long logins last.");
   using Group = CommandGroup<Arguments>;
-  Group group(*parent, session);
+  Group group(parent, session);
   group.add("list", "List the policies.", &list, true);
   const auto named = [&](const char* name, const char* help, Group::Run run) {
     auto added = group.add(name, help, run, false);
-    added.command->add_option("name", added.arguments->name, "The policy.")
-        ->type_name("POLICY")
-        ->required();
+    added.command.add_option("name", added.arguments->name, "The policy.")
+        .type_name("POLICY")
+        .required();
     return added;
   };
   auto changed = named("set", "Change or make a policy; what is not named stays.", &set);
   auto& arguments = *changed.arguments;
   const auto text = [&](const char* option, std::string& into, const char* help) {
-    changed.command->add_option(option, into, help)->type_name("DURATION");
+    changed.command.add_option(option, into, help).type_name("DURATION");
   };
   const auto number = [&](const char* option, int& into, const char* help) {
-    changed.command->add_option(option, into, help)->type_name("N");
+    changed.command.add_option(option, into, help).type_name("N");
   };
   text("--ticket-life", arguments.ticket_life, "How long a ticket is good, such as 10h.");
   text("--renewable", arguments.renewable, "How long a login may be renewed; 0s: not at all.");

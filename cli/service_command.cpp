@@ -1,6 +1,5 @@
 // troth service …
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/admin_commands.hpp"
@@ -106,40 +105,38 @@ Status show(const Arguments& arguments) {
 
 }  // namespace
 
-void add_service_commands(CLI::App& app, Session& session) {
-  auto* parent = app.add_subcommand("service", "Look after services and hosts and their keys.");
-  parent->require_subcommand(0, 1);
+void add_service_commands(Command app, Session& session) {
+  auto parent = app.add_group("service", "Look after services and hosts and their keys.");
   using Group = CommandGroup<Arguments>;
-  Group group(*parent, session);
+  Group group(parent, session);
   const auto of_service = [&](const char* name, const char* help, Group::Run run, bool reads) {
     auto added = group.add(name, help, run, reads);
-    added.command
-        ->add_option("name", added.arguments->name, "Such as fileserver/fs1 or host/desk7.")
-        ->type_name("NAME")
-        ->required();
+    added.command.add_option("name", added.arguments->name, "Such as fileserver/fs1 or host/desk7.")
+        .type_name("NAME")
+        .required();
     return added;
   };
   auto made = of_service("add", "Add a service or host with a random key.", &add, false);
-  made.command->add_option("--id", made.arguments->id, "Its number; else the next free one.")
-      ->type_name("ID");
-  made.command->add_option("--policy", made.arguments->policy, "Under that policy.")
-      ->type_name("POLICY");
-  made.command->add_option("--out", made.arguments->out, "Write its keytab there.")
-      ->type_name("FILE");
+  made.command.add_option("--id", made.arguments->id, "Its number; else the next free one.")
+      .type_name("ID");
+  made.command.add_option("--policy", made.arguments->policy, "Under that policy.")
+      .type_name("POLICY");
+  made.command.add_option("--out", made.arguments->out, "Write its keytab there.")
+      .type_name("FILE");
   auto listed = group.add("list", "List the services, or hosts.", &list, true);
-  listed.command->add_flag("--hosts", listed.arguments->hosts, "Hosts instead of services.");
+  listed.command.add_flag("--hosts", listed.arguments->hosts, "Hosts instead of services.");
   of_service("show", "Show a service or host.", &show, true);
   auto written =
       of_service("keytab", "Write the keys of a service or host to a file.", &keytab, false);
-  written.command->add_option("--out", written.arguments->out, "The file; replaced if it is there.")
-      ->type_name("FILE")
-      ->required();
+  written.command.add_option("--out", written.arguments->out, "The file; replaced if it is there.")
+      .type_name("FILE")
+      .required();
   auto rotated = of_service("rotate", "Give a service or host a new key.", &rotate, false);
-  rotated.command->add_option("--out", rotated.arguments->out, "Its keytab, which is replaced.")
-      ->type_name("FILE")
-      ->required();
-  rotated.command->add_flag("--now", rotated.arguments->now,
-                            "Destroy the old key at once: every ticket for it ends.");
+  rotated.command.add_option("--out", rotated.arguments->out, "Its keytab, which is replaced.")
+      .type_name("FILE")
+      .required();
+  rotated.command.add_flag("--now", rotated.arguments->now,
+                           "Destroy the old key at once: every ticket for it ends.");
   of_service("delete", "Delete a service or host for good.", &remove, false);
 }
 

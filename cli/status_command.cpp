@@ -1,8 +1,6 @@
 #include <iterator>
 #include <thread>
 
-#include <CLI/CLI.hpp>
-
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "cli/status_report.hpp"
@@ -58,16 +56,16 @@ int run_status(const Arguments& arguments, const Session& session) {
 
 }  // namespace
 
-void add_status_command(CLI::App& app, Session& session) {
+void add_status_command(Command app, Session& session) {
   auto arguments = std::make_shared<Arguments>();
-  auto* command = app.add_subcommand(
+  auto command = app.add_command(
       "status", "Show how every server of the cell and every mount here is, and why.");
-  command->add_option("--cell", arguments->cell, "The cell's directory.")->type_name("DIR");
-  command->add_option("--timeout", arguments->timeout_s, "How long to wait for answers.")
-      ->capture_default_str()
-      ->type_name("SECONDS");
-  command->add_flag("--json", arguments->json, "One JSON object.");
-  command->callback([&session, arguments] {
+  command.add_option("--cell", arguments->cell, "The cell's directory.").type_name("DIR");
+  command.add_option("--timeout", arguments->timeout_s, "How long to wait for answers.")
+      .show_default()
+      .type_name("SECONDS");
+  command.add_flag("--json", arguments->json, "One JSON object.");
+  command.on_chosen([&session, arguments] {
     session.action = [&session, arguments] { return run_status(*arguments, session); };
   });
 }

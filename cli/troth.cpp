@@ -1,9 +1,5 @@
 #include "cli/troth.hpp"
 
-#include <algorithm>
-
-#include <CLI/CLI.hpp>
-
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "common/version.hpp"
@@ -18,33 +14,14 @@ constexpr const char* kFooter =
     "then\n"
     "~/.config/troth.";
 
-// The innermost command that was named: whose help belongs to a mistake.
-const CLI::App* chosen(const CLI::App* app) {
-  const auto parsed = app->get_subcommands();
-  return parsed.empty() ? app : chosen(parsed.front());
-}
-
-int parse_failure(const CLI::App& app, const CLI::ParseError& error) {
-  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
-    print(help_of(*chosen(&app)));
-    return kExitOk;
-  }
-  std::string path;
-  for (const CLI::App* at = chosen(&app); at != nullptr; at = at->get_parent())
-    path = at->get_name() + (path.empty() ? "" : " ") + path;
-  print_error(std::string(error.what()) + "; see: " + path + " --help");
-  return kExitUsage;
-}
-
 }  // namespace
 
 int run(const std::vector<std::string>& words, const common::Clock& clock) {
   Session session{.clock = clock, .action = nullptr};
-  CLI::App app("Logs in to a Troth cell, and looks after it: users, groups, servers, certificates.",
-               "troth");
-  app.require_subcommand(0, 1);
-  app.set_help_flag("-h,--help", "Show this help.");
-  app.footer(kFooter);
+  CommandTree tree(
+      "troth", "Logs in to a Troth cell, and looks after it: users, groups, servers, certificates.",
+      kFooter);
+  const Command app = tree.root();
   bool version = false;
   app.add_flag("-V,--version", version, "Show the version.");
   add_login_commands(app, session);
@@ -60,19 +37,23 @@ int run(const std::vector<std::string>& words, const common::Clock& clock) {
   add_completion_command(app, session);
   add_help_command(app, session);
 
-  // CLI11 takes the words from the back.
-  std::vector<std::string> reversed(words.rbegin(), words.rend());
-  try {
-    app.parse(reversed);
-  } catch (const CLI::ParseError& error) {
-    return parse_failure(app, error);
+  switch (const auto outcome = tree.parse(words); outcome.parsed) {
+    case CommandTree::Parsed::Fine:
+      break;
+    case CommandTree::Parsed::HelpWanted:
+      print(tree.chosen().help());
+      return kExitOk;
+    case CommandTree::Parsed::Wrong:
+      // The help of the innermost command that was named belongs to the mistake.
+      print_error(outcome.mistake + "; see: " + tree.chosen().path() + " --help");
+      return kExitUsage;
   }
   if (version) {
     print("troth " + std::string(common::version()) + "\n");
     return kExitOk;
   }
   if (!session.action) {
-    print(help_of(*chosen(&app)));
+    print(tree.chosen().help());
     return kExitUsage;
   }
   return session.action();

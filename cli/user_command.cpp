@@ -1,6 +1,5 @@
 // troth passwd, troth user …
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/admin.hpp"
@@ -142,7 +141,7 @@ Status set_policy(const Arguments& arguments) {
   return {};
 }
 
-void add_password_options(CLI::App& command, Arguments& arguments) {
+void add_password_options(Command command, Arguments& arguments) {
   command.add_flag("--new-password-stdin", arguments.new_password_stdin,
                    "Read the new password from standard input's next line.");
   command.add_flag("--random-password", arguments.random,
@@ -151,43 +150,42 @@ void add_password_options(CLI::App& command, Arguments& arguments) {
 
 }  // namespace
 
-void add_user_commands(CLI::App& app, Session& session) {
+void add_user_commands(Command app, Session& session) {
   using Group = CommandGroup<Arguments>;
   Group own(app, session);
-  auto& passwd = own.add("passwd", "Change your password.", &change_own, false);
-  add_password_options(*passwd.command, *passwd.arguments);
+  auto passwd = own.add("passwd", "Change your password.", &change_own, false);
+  add_password_options(passwd.command, *passwd.arguments);
   // As --as, which people would not look for: whose password has ended cannot log in first.
-  passwd.command->add_option("user", passwd.arguments->as, "Whose; else of whoever is logged in.")
-      ->type_name("USER");
+  passwd.command.add_option("user", passwd.arguments->as, "Whose; else of whoever is logged in.")
+      .type_name("USER");
 
-  auto* user = app.add_subcommand("user", "Look after the cell's users.");
-  user->require_subcommand(0, 1);
-  Group group(*user, session);
+  auto user = app.add_group("user", "Look after the cell's users.");
+  Group group(user, session);
   const auto named = [&](const char* name, const char* help, Group::Run run, bool reads) {
-    auto& added = group.add(name, help, run, reads);
-    added.command->add_option("name", added.arguments->name, "The user's name.")
-        ->type_name("NAME")
-        ->required();
+    auto added = group.add(name, help, run, reads);
+    added.command.add_option("name", added.arguments->name, "The user's name.")
+        .type_name("NAME")
+        .required();
     return added;
   };
   auto added = named("add", "Add a user.", &add, false);
-  added.command->add_option("--id", added.arguments->id, "His number; else the next free one.")
-      ->type_name("ID");
-  added.command->add_option("--policy", added.arguments->policy, "Under that policy.")
-      ->type_name("POLICY");
-  add_password_options(*added.command, *added.arguments);
+  added.command.add_option("--id", added.arguments->id, "His number; else the next free one.")
+      .type_name("ID");
+  added.command.add_option("--policy", added.arguments->policy, "Under that policy.")
+      .type_name("POLICY");
+  add_password_options(added.command, *added.arguments);
   group.add("list", "List all users.", &list, true);
   named("show", "Show a user, service or host, and the groups it is in.", &show_one, true);
   named("disable", "Give no tickets any more to a user, service or host.", &disable, false);
   named("enable", "Undo disable.", &enable, false);
   named("delete", "Delete a user for good; the number is never used again.", &remove, false);
   auto changed = named("passwd", "Set a user's password.", &set_password, false);
-  add_password_options(*changed.command, *changed.arguments);
+  add_password_options(changed.command, *changed.arguments);
   auto policy =
       named("policy", "Put a user under a policy; \"\" for the kind's own.", &set_policy, false);
-  policy.command->add_option("policy", policy.arguments->policy, "The policy.")
-      ->type_name("POLICY")
-      ->required();
+  policy.command.add_option("policy", policy.arguments->policy, "The policy.")
+      .type_name("POLICY")
+      .required();
 }
 
 }  // namespace cli

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
@@ -45,16 +44,16 @@ int print_text(bool all) {
 
 }  // namespace
 
-void add_version_command(CLI::App& app, Session& session) {
+void add_version_command(Command app, Session& session) {
   struct Options {
     bool all = false;
     bool json = false;
   };
   auto options = std::make_shared<Options>();
-  auto* command = app.add_subcommand("version", "Show the version of this program.");
-  command->add_flag("--all", options->all, "Also every library and where it came from.");
-  command->add_flag("--json", options->json, "One JSON object.");
-  command->callback([&session, options] {
+  auto command = app.add_command("version", "Show the version of this program.");
+  command.add_flag("--all", options->all, "Also every library and where it came from.");
+  command.add_flag("--json", options->json, "One JSON object.");
+  command.on_chosen([&session, options] {
     session.action = [options] {
       return options->json ? print_json(options->all) : print_text(options->all);
     };

@@ -1,6 +1,5 @@
 // troth whoami, troth tickets
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/admin.hpp"
@@ -109,23 +108,23 @@ int tickets(const std::string& cell, bool json) {
 
 using Run = int (*)(const std::string& cell, bool json);
 
-void add(CLI::App& app, Session& session, const char* name, const char* help, Run run) {
+void add(Command app, Session& session, const char* name, const char* help, Run run) {
   struct Arguments {
     std::string cell;
     bool json = false;
   };
   auto arguments = std::make_shared<Arguments>();
-  auto* command = app.add_subcommand(name, help);
-  command->add_option("--cell", arguments->cell, "The cell's directory.")->type_name("DIR");
-  command->add_flag("--json", arguments->json, "One JSON object.");
-  command->callback([&session, arguments, run] {
+  auto command = app.add_command(name, help);
+  command.add_option("--cell", arguments->cell, "The cell's directory.").type_name("DIR");
+  command.add_flag("--json", arguments->json, "One JSON object.");
+  command.on_chosen([&session, arguments, run] {
     session.action = [arguments, run] { return run(arguments->cell, arguments->json); };
   });
 }
 
 }  // namespace
 
-void add_whoami_commands(CLI::App& app, Session& session) {
+void add_whoami_commands(Command app, Session& session) {
   add(app, session, "whoami", "Show who you are logged in as, and until when; asks nobody.",
       &whoami);
   add(app, session, "tickets", "List the tickets that you have; asks nobody.", &tickets);

@@ -48,6 +48,44 @@ constexpr bool table_is_complete() {
 }
 static_assert(table_is_complete());
 
+struct ErrnoName {
+  int number;
+  std::string_view name;
+};
+
+// What operations on files may end in, as far as the code does not say it.
+constexpr std::array kErrnoNames{
+    ErrnoName{EPERM, "EPERM"},
+    ErrnoName{ENOENT, "ENOENT"},
+    ErrnoName{EIO, "EIO"},
+    ErrnoName{ENXIO, "ENXIO"},
+    ErrnoName{EACCES, "EACCES"},
+    ErrnoName{EBUSY, "EBUSY"},
+    ErrnoName{EEXIST, "EEXIST"},
+    ErrnoName{EXDEV, "EXDEV"},
+    ErrnoName{ENOTDIR, "ENOTDIR"},
+    ErrnoName{EISDIR, "EISDIR"},
+    ErrnoName{EINVAL, "EINVAL"},
+    ErrnoName{ETXTBSY, "ETXTBSY"},
+    ErrnoName{EFBIG, "EFBIG"},
+    ErrnoName{ENOSPC, "ENOSPC"},
+    ErrnoName{EROFS, "EROFS"},
+    ErrnoName{EMLINK, "EMLINK"},
+    ErrnoName{ERANGE, "ERANGE"},
+    ErrnoName{EDEADLK, "EDEADLK"},
+    ErrnoName{ENAMETOOLONG, "ENAMETOOLONG"},
+    ErrnoName{ENOLCK, "ENOLCK"},
+    ErrnoName{ENOTEMPTY, "ENOTEMPTY"},
+    ErrnoName{ELOOP, "ELOOP"},
+    ErrnoName{ENODATA, "ENODATA"},
+    ErrnoName{EOVERFLOW, "EOVERFLOW"},
+    ErrnoName{EOPNOTSUPP, "EOPNOTSUPP"},
+    ErrnoName{ESTALE, "ESTALE"},
+    ErrnoName{EDQUOT, "EDQUOT"},
+    ErrnoName{E2BIG, "E2BIG"},
+    ErrnoName{EKEYEXPIRED, "EKEYEXPIRED"},
+};
+
 }  // namespace
 
 std::string_view to_string(ErrorCode code) {
@@ -62,13 +100,30 @@ ErrorCode error_code_from_string(std::string_view name) {
   return ErrorCode::Internal;
 }
 
+std::string_view errno_name(int error_number) {
+  for (const ErrnoName& entry : kErrnoNames) {
+    if (entry.number == error_number)
+      return entry.name;
+  }
+  return {};
+}
+
+int errno_from_name(std::string_view name) {
+  for (const ErrnoName& entry : kErrnoNames) {
+    if (entry.name == name)
+      return entry.number;
+  }
+  return 0;
+}
+
 Error Error::in(std::string_view context) const {
-  return Error{code, fmt::format("{}: {}", context, message), retry_after};
+  return Error{code, fmt::format("{}: {}", context, message), retry_after, error_number};
 }
 
 ErrorCode error_code_from_errno(int error_number) {
   switch (error_number) {
     case ENOENT:
+    case ENODATA:
       return ErrorCode::NotFound;
     case EEXIST:
     case ENOTEMPTY:
@@ -88,6 +143,7 @@ ErrorCode error_code_from_errno(int error_number) {
     case ENFILE:
     case ENOMEM:
     case ENOBUFS:
+    case EMLINK:
       return ErrorCode::ResourceExhausted;
     case ETIMEDOUT:
       return ErrorCode::DeadlineExceeded;
@@ -107,6 +163,8 @@ ErrorCode error_code_from_errno(int error_number) {
     case ENOTDIR:
     case EISDIR:
     case ELOOP:
+    case EXDEV:
+    case ERANGE:
       return ErrorCode::InvalidArgument;
     case ENOSYS:
     case EOPNOTSUPP:
@@ -115,6 +173,8 @@ ErrorCode error_code_from_errno(int error_number) {
       return ErrorCode::Deadlock;
     case ESTALE:
       return ErrorCode::Stale;
+    case EKEYEXPIRED:
+      return ErrorCode::Expired;
     default:
       return ErrorCode::IoError;
   }

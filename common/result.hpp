@@ -59,6 +59,9 @@ struct Error {
   std::string message;
   // Only with Overloaded and Unavailable: when trying again is worthwhile; zero means unknown.
   std::chrono::milliseconds retry_after{0};
+  // The errno that a mount must report where the code alone does not tell (ENOTEMPTY, EISDIR,
+  // EMLINK, ...); 0: the code tells. Travels by its name, as numbers differ between systems.
+  int error_number = 0;
 
   // The same failure seen from one level up: "context: message".
   [[nodiscard]] Error in(std::string_view context) const;
@@ -86,6 +89,21 @@ template <typename... Args>
                                                Args&&... args) {
   return fail_errno_text(error_number, fmt::format(format, std::forward<Args>(args)...));
 }
+
+// Builds a failure that stands for this errno in what users see of files: the sentence is the
+// caller's own, the code is that of the errno.
+template <typename... Args>
+[[nodiscard]] tl::unexpected<Error> fail_posix(int error_number, fmt::format_string<Args...> format,
+                                               Args&&... args) {
+  return tl::unexpected<Error>(Error{error_code_from_errno(error_number),
+                                     fmt::format(format, std::forward<Args>(args)...),
+                                     {},
+                                     error_number});
+}
+
+// "ENOTEMPTY" for ENOTEMPTY, and back; empty and 0 for what no file operation reports.
+std::string_view errno_name(int error_number);
+int errno_from_name(std::string_view name);
 
 }  // namespace common
 

@@ -1,5 +1,7 @@
 #include "kdc/database.hpp"
 
+#include <limits>
+
 #include "common/failpoint/failpoint.hpp"
 #include "common/log/log.hpp"
 #include "kdc/first_start.hpp"
@@ -152,11 +154,18 @@ Status trim_operations(Core& core) {
 }
 
 // In pieces, and more of them than can be written meanwhile: a log that grows faster than it is
-// trimmed would fill the disk.
+// trimmed would fill the disk. Few enough for the watchdog, whatever a sync takes.
 Status trim_audit(AuditLog& audit, Time now) {
-  constexpr int kPiecesInARow = 100;
+  constexpr int kPiecesInARow = 20;
+  // Each piece is recorded itself. Without some room beyond the cap, the record of one would be the
+  // reason of the next, and a full log would be replaced by records of its own trimming.
+  constexpr std::uint64_t kBeyondCap = 10'000;
+  TROTH_TRY(const AuditLog::Range range, audit.range());
+  const bool full = range.last - range.first >= kMostAudit + kBeyondCap;
   for (int i = 0; i < kPiecesInARow; ++i) {
-    TROTH_TRY(const bool more, audit.trim(now - kAuditKept, kMostAudit));
+    TROTH_TRY(const bool more,
+              audit.trim(now - kAuditKept,
+                         full ? kMostAudit : std::numeric_limits<std::uint64_t>::max()));
     if (!more)
       break;
   }

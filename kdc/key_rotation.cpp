@@ -13,6 +13,9 @@ using common::Status;
 using common::db::ReadTx;
 using common::db::WriteTx;
 
+// How far the clock may be set back without a new key of our own.
+constexpr Millis kOwnClockSlack = std::chrono::hours(1);
+
 // Ended keys that are destroyed in one transaction.
 constexpr std::size_t kDestroyedAtOnce = 256;
 
@@ -95,7 +98,14 @@ Result<bool> Keys::rotate_own_keys() {
       TROTH_TRY(auto row, tx.query("SELECT created FROM key WHERE principal = ?1 AND kvno = ?2",
                                    principal.id.value, principal.kvno));
       TROTH_TRY(const bool exists, row.step());
-      if (!exists || time_from(row.column_int64(0)) + kOwnKeyLife <= core_.now())
+      if (!exists) {
+        service = std::move(principal);
+        return service;
+      }
+      // One made in what is now the future is due too: the clock was wrong, and would have it live
+      // for as long as it was ahead.
+      const Time made = time_from(row.column_int64(0));
+      if (made + kOwnKeyLife <= core_.now() || made > core_.now() + kOwnClockSlack)
         service = std::move(principal);
       return service;
     };
@@ -118,7 +128,28 @@ Result<bool> Keys::rotate_own_keys() {
   return false;
 }
 
+// No ticket lasts longer than kLongestTicket, so no retired key has to: an end beyond that was set
+// by a clock that was ahead.
+Status Keys::bound_ends() {
+  const auto latest = [&] { return to_number(core_.now() + kLongestTicket); };
+  TROTH_TRY(const bool any, core_.read([&](ReadTx& tx) -> Result<bool> {
+    TROTH_TRY(auto row,
+              tx.query("SELECT 1 FROM key WHERE state = 3 AND not_after > ?1 LIMIT 1", latest()));
+    return row.step();
+  }));
+  if (!any)
+    return {};
+  const Change change{.event = "keys.bound", .subject = "retired keys"};
+  const auto work = [&](WriteTx& tx, Time) -> Result<std::uint64_t> {
+    TROTH_TRY_VOID(
+        tx.run("UPDATE key SET not_after = ?1 WHERE state = 3 AND not_after > ?1", latest()));
+    return std::uint64_t{0};
+  };
+  return core_.change(Actor::kdc_itself(), change, work).map([](std::uint64_t) {});
+}
+
 Result<bool> Keys::destroy_ended() {
+  TROTH_TRY_VOID(bound_ends());
   struct Ended {
     Id principal;
     Kvno kvno = 0;

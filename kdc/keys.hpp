@@ -84,6 +84,7 @@ class Keys {
   [[nodiscard]] common::Result<bool> destroy_ended();
 
  private:
+  [[nodiscard]] common::Status bound_ends();
   Core& core_;
 };
 

@@ -23,10 +23,14 @@ class CredentialCache {
   [[nodiscard]] Result<std::vector<ticket::Credential>> load() const;
 
   Result<StoreLock> lock(Instant deadline) { return store_->lock(deadline); }
+  // A ticket that came straight from a key is not written, save the TGT: see kdc/PROTOCOL.md,
+  // "fresh".
   Status save(const StoreLock& lock, const std::vector<ticket::Credential>& credentials);
   // Replaces what is there, whatever it is: for logging in.
   Status replace(const std::vector<ticket::Credential>& credentials, Instant deadline);
-  Status wipe() { return store_->wipe(); }
+  // Waits for a renewal under way, which would else write its ticket after this. If that does not
+  // end in time, what is there is wiped all the same, and the failure says so.
+  Status wipe(Instant deadline);
 
   [[nodiscard]] std::string where() const { return store_->where(); }
   [[nodiscard]] const std::string& cell() const { return cell_; }

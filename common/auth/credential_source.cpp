@@ -90,14 +90,18 @@ Result<CredentialPtr> CredentialSource::for_service(std::string_view service, In
     ended_.wait_for(mutex_, std::min<Duration>(left, kLook));
   }
   lock.unlock();
-  auto fetched = fetch(name, deadline);
+  Result<CredentialPtr> fetched;
+  try {
+    fetched = fetch(name, deadline);
+  } catch (...) {
+    // Memory ran out, or what the owner of the source gave us threw: the next caller tries again.
+    lock.lock();
+    end_attempt_locked(name);
+    throw;
+  }
   lock.lock();
-  Held& held = held_[name];
-  held.fetching = false;
-  ++held.attempts;
-  ended_.notify_all();
+  Held& held = end_attempt_locked(name);
   if (fetched) {
-    held.failure.reset();
     held.credential = *fetched;
   } else {
     held.failure = fetched.error();
@@ -109,6 +113,16 @@ Result<CredentialPtr> CredentialSource::for_service(std::string_view service, In
   }
   make_room_locked();  // `held` may be gone now
   return fetched;
+}
+
+// Whoever waits for this attempt looks again.
+CredentialSource::Held& CredentialSource::end_attempt_locked(const std::string& service) {
+  Held& held = held_.find(service)->second;  // what is being fetched is never dropped
+  held.fetching = false;
+  held.failure.reset();
+  ++held.attempts;
+  ended_.notify_all();
+  return held;
 }
 
 Result<CredentialPtr> CredentialSource::fetch(const std::string& service, Instant deadline) {
@@ -124,7 +138,7 @@ Result<CredentialPtr> CredentialSource::fetch(const std::string& service, Instan
 
 // A TGT that is good and young: another process's, renewed, or by logging in.
 Result<Credential> CredentialSource::fetch_tgt(Instant deadline) {
-  StoreLock store_lock;
+  std::optional<StoreLock> store_lock;
   std::vector<Credential> cached;
   if (options_.cache) {
     auto locked = options_.cache->lock(deadline);
@@ -153,10 +167,10 @@ Result<Credential> CredentialSource::fetch_tgt(Instant deadline) {
     return fail(ErrorCode::NotFound, "you are not logged in; log in with: troth login");
   TROTH_TRY(Credential fresh,
             options_.login ? options_.login(deadline) : renew_tgt(current, deadline));
-  if (options_.cache) {
+  if (options_.cache && store_lock) {  // without it, two could write at once, or after a logout
     std::erase_if(cached, [](const Credential& credential) { return is_tgt(credential); });
     cached.insert(cached.begin(), fresh.clone());
-    const Status saved = options_.cache->save(store_lock, cached);
+    const Status saved = options_.cache->save(*store_lock, cached);
     const MutexLock lock(mutex_);
     cache_trouble_ = saved;
   }

@@ -74,6 +74,7 @@ class CredentialSource {
   Result<ticket::Credential> renew_tgt(const ticket::Credential& current, Instant deadline) const;
   void keep(const ticket::Credential& fresh, Instant deadline) EXCLUDES(mutex_);
   void load_once() EXCLUDES(mutex_);
+  Held& end_attempt_locked(const std::string& service) REQUIRES(mutex_);
   void make_room_locked() REQUIRES(mutex_);
   [[nodiscard]] bool usable(const CredentialPtr& credential) const;
 

@@ -24,6 +24,8 @@ class TicketSession final : public rpc::Session {
   // Expired once the ticket has ended by this machine's clock.
   [[nodiscard]] Status check() const override { return verifier_->check_session(identity_); }
 
+  [[nodiscard]] Duration left() const override { return verifier_->session_left(identity_); }
+
   [[nodiscard]] const ticket::Identity& identity() const { return identity_; }
   // What further streams of this session are bound to.
   [[nodiscard]] const crypto::Secret& connection_key() const { return connection_key_; }

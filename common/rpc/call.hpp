@@ -34,6 +34,10 @@ class Session {
   // Asked before each operation that needs a session; must not block. A failure (Expired) is the
   // call's answer and leaves the connection open, so that the caller can prove himself again.
   [[nodiscard]] virtual Status check() const { return {}; }
+
+  // How much longer check() will succeed, as far as can be known now: no body is received for a
+  // call beyond it. Asked by the thread that receives; must not block.
+  [[nodiscard]] virtual Duration left() const { return Duration::max(); }
 };
 
 // The other end of one connection, for as long as that lives. Calls of one connection run one after

@@ -17,6 +17,9 @@ constexpr std::size_t kBatch = 256 * 1024;
 constexpr std::size_t kRecord = 16 * 1024;
 // Raw bytes up to this size leave together with the head.
 constexpr std::size_t kInlineBytes = 8 * 1024;
+// An HTTP head of ours, which names a server and an operation; only so that the buffer does not
+// have to grow, which would leave a copy behind.
+constexpr std::size_t kMostOfHead = 1024;
 // How long to look for the reason after the server stopped taking our bytes.
 constexpr std::chrono::milliseconds kLookForReason{1'000};
 
@@ -80,7 +83,7 @@ void Client::disconnect() {
     tls_->close_notify();
   tls_.reset();
   socket_.reset();
-  in_ = ByteBuffer();
+  in_.clear();
   proven_ = false;
 }
 
@@ -222,7 +225,9 @@ Status Client::send_request(Exchange& exchange) {
   const std::string json = encode_request_head(head, request.args);
   const std::uint64_t raw = request.source ? request.source_size : request.bytes.size();
   const std::uint64_t size = json.size() + (request.has_bytes() ? 4 + raw : 0);
+  const std::size_t with_it = request.source ? 0 : request.bytes.size();
   out_.clear();
+  out_.reserve(kMostOfHead + json.size() + (with_it <= kInlineBytes ? with_it : 0));
   out_ += "POST /v1/";
   out_ += request.service;
   out_ += '/';
@@ -243,7 +248,9 @@ Status Client::send_request(Exchange& exchange) {
   }
   if (request.bytes.size() <= kInlineBytes) {
     out_.append(reinterpret_cast<const char*>(request.bytes.data()), request.bytes.size());
-    return send(exchange, bytes_of(out_));
+    Status sent = send(exchange, bytes_of(out_));
+    wipe_if_small(out_);  // these may be a password
+    return sent;
   }
   TROTH_TRY_VOID(send(exchange, bytes_of(out_)));
   return send(exchange, request.bytes);

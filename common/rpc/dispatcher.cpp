@@ -30,6 +30,7 @@ class Exchange final : public Call, public HttpExchange {
  public:
   Exchange(ServerConnection& connection, ServerShared& shared, Dispatcher& dispatcher)
       : connection_(connection), shared_(shared), dispatcher_(dispatcher) {}
+  ~Exchange() override { wipe_if_small(reply_.bytes.data(), reply_.bytes.size()); }
 
   [[nodiscard]] const CallHead& head() const override { return head_; }
   [[nodiscard]] const nlohmann::json& args() const override { return args_; }
@@ -81,6 +82,7 @@ class Exchange final : public Call, public HttpExchange {
 
 Result<Reply> Exchange::decode_and_run() {
   TROTH_TRY(head_, decode_request_head(connection_.json_head(), args_));
+  TROTH_TRY_VOID(connection_.admitted());
   deadline_ = connection_.arrived() + head_.deadline;
   if (now() >= deadline_) {
     return fail(ErrorCode::DeadlineExceeded, "the deadline passed before the call began");
@@ -130,6 +132,9 @@ void Exchange::encode_headers() {
 
 bool Exchange::deliver() {
   std::string& out = connection_.out();
+  const std::size_t with_it = reply_.source ? 0 : reply_.bytes.size();
+  // At once, since growing again would leave copies of the bytes behind.
+  out.reserve(out.size() + 4 + body_.size() + (with_it <= kInlineBytes ? with_it : 0));
   if (reply_.has_bytes())
     out += encode_frame_length(body_.size());
   out += body_;

@@ -242,6 +242,8 @@ std::string encode_error(std::uint64_t epoch, const Error& error, std::string_vi
   if (error.retry_after.count() > 0) {
     text += fmt::format(R"(,"retry_after_ms":{})", error.retry_after.count());
   }
+  if (const std::string_view name = errno_name(error.error_number); !name.empty())
+    text += fmt::format(R"(,"errno":"{}")", name);
   text += '}';
   return text;
 }
@@ -276,6 +278,8 @@ Result<ReplyHead> decode_reply(int status, std::string_view text, nlohmann::json
     error.retry_after = std::chrono::milliseconds(std::min<std::uint64_t>(
         after->get<std::uint64_t>(), static_cast<std::uint64_t>(kMaxDeadline.count())));
   }
+  if (auto name = object.find("errno"); name != object.end() && name->is_string())
+    error.error_number = errno_from_name(name->get_ref<const std::string&>());
   head.error = std::move(error);
   return head;
 }

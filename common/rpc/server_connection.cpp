@@ -17,6 +17,11 @@ constexpr std::size_t kFreeBuffer = 32 * 1024;
 constexpr std::size_t kMaxDrain = 1024 * 1024;
 // A reply buffer larger than this is not kept for the next reply.
 constexpr std::size_t kKeepOutBuffer = 64 * 1024;
+// A body up to this size is received even for a session that has ended, because only a request that
+// was read to its end leaves the connection open for proving oneself again.
+constexpr std::uint64_t kSmallBody = 16 * 1024;
+// A session that says that it has no time left, and yet is good, does not make us spin.
+constexpr Duration kLeastWait = std::chrono::milliseconds(10);
 constexpr const char* kLogInFirst = "log in on this connection first";
 
 std::span<const std::byte> bytes_of(std::string_view text) {
@@ -44,6 +49,7 @@ ServerConnection::ServerConnection(std::uint64_t id, UniqueFd socket, Origin ori
 
 ServerConnection::~ServerConnection() {
   account(0);
+  wipe_if_small(out_);
   if (tls_)
     tls_->close_notify();
 }
@@ -149,6 +155,21 @@ ServerConnection::Advance ServerConnection::advance_head() {
   }
 }
 
+// Who is not known, or not any more, learns nothing else about an operation.
+bool ServerConnection::admit_caller(const RequestHead& head) {
+  if (!operation_->needs_session)
+    return true;
+  if (!session()) {
+    refuse(401, Error{ErrorCode::Unauthenticated, kLogInFirst});
+    return false;
+  }
+  admitted_ = session()->check();
+  if (admitted_ || head.content_length <= kSmallBody)
+    return true;
+  refuse(http_status(admitted_.error().code), admitted_.error());
+  return false;
+}
+
 // Everything that can be judged before the body: a refusal here has cost one head.
 bool ServerConnection::admit(const RequestHead& head) {
   operation_ = shared_.operations.find(head.service, head.operation);
@@ -160,6 +181,11 @@ bool ServerConnection::admit(const RequestHead& head) {
     refuse(404, Error{ErrorCode::Unsupported, "no such operation"});
     return false;
   }
+  admitted_ = {};
+  if (!admit_caller(head))
+    return false;
+  if (!admitted_)
+    return has_request_head(head);  // its only answer is that the session has ended
   if (head.content_length > operation_->body_cap) {
     refuse(413, Error{ErrorCode::TooLarge,
                       fmt::format("this operation takes at most {} bytes", operation_->body_cap)});
@@ -170,15 +196,20 @@ bool ServerConnection::admit(const RequestHead& head) {
                       "this operation is for nodes of the cell: show a node certificate"});
     return false;
   }
-  if (operation_->needs_session && !session()) {
-    refuse(401, Error{ErrorCode::Unauthenticated, kLogInFirst});
-    return false;
-  }
+  return has_request_head(head);
+}
+
+bool ServerConnection::has_request_head(const RequestHead& head) {
   if (head.content_length == 0 || (head.is_bytes && head.content_length < 4)) {
     refuse(400, Error{ErrorCode::Protocol, "the body holds no request head"});
     return false;
   }
   return true;
+}
+
+// The session as it is now, while something is received that only a good one may send.
+Status ServerConnection::check_receiving() const {
+  return operation_->needs_session ? session()->check() : Status();
 }
 
 void ServerConnection::begin_request(const RequestHead& head) {
@@ -194,7 +225,11 @@ void ServerConnection::begin_request(const RequestHead& head) {
   // body_cap bounds content_length, so these additions cannot overflow.
   needed_ = head.size + (head.is_bytes ? 4 : json_size_);
   phase_ = Phase::Body;
-  body_deadline_ = deadline_ = arrived_ + transfer_time(shared_.limits, head.content_length);
+  Duration allowed = transfer_time(shared_.limits, head.content_length);
+  body_deadline_ = arrived_ + allowed;
+  if (operation_->needs_session && head.content_length > kSmallBody)
+    allowed = std::min(allowed, session()->left());
+  deadline_ = arrived_ + allowed;
 }
 
 // Reads the length before the JSON head and decides what must be there before execution.
@@ -251,6 +286,12 @@ ServerConnection::Advance ServerConnection::advance_body() {
     }
     if (const Advance step = receive())
       return step;
+    if (head_.content_length > kSmallBody) {
+      if (const Status good = check_receiving(); !good) {
+        refuse(http_status(good.error().code), good.error());
+        return std::nullopt;
+      }
+    }
     if (!account(in_.capacity())) {
       ServerCounters::add(shared_.counters.overloaded);
       refuse(503, Error{ErrorCode::Overloaded, "too many large requests at once",
@@ -290,6 +331,7 @@ Result<std::size_t> ServerConnection::read_raw(std::span<std::byte> into) {
     raw_read_ += got;
   }
   while (got < into.size()) {
+    TROTH_TRY_VOID(check_receiving());
     const auto step = tls_->read(into.subspan(got));
     if (!step)
       return tl::unexpected(step.error());
@@ -304,12 +346,22 @@ Result<std::size_t> ServerConnection::read_raw(std::span<std::byte> into) {
     if (got > 0 && got >= into.size() / 2)
       break;
     const short events = step->want_write ? POLLOUT : POLLIN;
-    if (wait_for(socket_.get(), events, body_deadline_) == Ready::Timeout) {
+    if (wait_for(socket_.get(), events, receive_deadline()) == Ready::Timeout) {
+      TROTH_TRY_VOID(check_receiving());
+      if (now() < body_deadline_)
+        continue;  // the session lasts longer than it seemed
       ServerCounters::add(shared_.counters.cut_body);
       return fail(ErrorCode::DeadlineExceeded, "the body came too slowly");
     }
   }
   return got;
+}
+
+Instant ServerConnection::receive_deadline() const {
+  if (!operation_->needs_session)
+    return body_deadline_;
+  const Instant at = now();
+  return at + std::min(body_deadline_ - at, std::max(session()->left(), kLeastWait));
 }
 
 bool ServerConnection::peer_is_gone() const {
@@ -338,7 +390,7 @@ Status ServerConnection::write_now(std::span<const std::byte> bytes, Instant dea
     return {};
   };
   TROTH_TRY_VOID(send(bytes_of(out_).subspan(out_at_)));
-  out_.clear();
+  wipe_if_small(out_);
   out_at_ = 0;
   return send(bytes);
 }
@@ -384,7 +436,7 @@ ServerConnection::Advance ServerConnection::advance_reply() {
     ServerCounters::add(shared_.counters.bytes_out, step->done);
   }
   out_at_ = 0;
-  out_.clear();
+  wipe_if_small(out_);  // a reply may hold keys
   if (out_.capacity() > kKeepOutBuffer)
     out_ = {};
   if (close_after_) {

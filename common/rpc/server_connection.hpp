@@ -87,6 +87,8 @@ class ServerConnection final : public Peer {
   [[nodiscard]] std::span<const std::byte> collected_bytes() const;  // raw bytes, not streamed
   [[nodiscard]] std::uint64_t raw_size() const { return raw_size_; }
   [[nodiscard]] Instant arrived() const { return arrived_; }  // when the head was complete
+  // What its session was found to be before the body was received; a failure is its only answer.
+  [[nodiscard]] const Status& admitted() const { return admitted_; }
   [[nodiscard]] bool asked_to_close() const { return head_.close; }
   // The next raw bytes of a streamed request; blocks. 0 at the end.
   [[nodiscard]] Result<std::size_t> read_raw(std::span<std::byte> into);
@@ -124,6 +126,10 @@ class ServerConnection final : public Peer {
 
   void begin_request(const RequestHead& head);
   bool admit(const RequestHead& head);
+  bool admit_caller(const RequestHead& head);
+  bool has_request_head(const RequestHead& head);
+  [[nodiscard]] Status check_receiving() const;
+  [[nodiscard]] Instant receive_deadline() const;
   bool frame_raw_bytes();
   bool account(std::size_t held);
   bool reserve(std::size_t more);
@@ -151,6 +157,7 @@ class ServerConnection final : public Peer {
   // The request in progress. The views in head_ are void once more bytes have been received.
   RequestHead head_;
   const Operation* operation_ = nullptr;
+  Status admitted_;
   Instant arrived_{};
   Instant body_deadline_{};
   std::size_t needed_ = 0;   // bytes in in_ before it can be executed

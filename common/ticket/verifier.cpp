@@ -66,4 +66,10 @@ Status Verifier::check_session(const Identity& identity) const {
   return {};
 }
 
+Duration Verifier::session_left(const Identity& identity) const {
+  const Milliseconds left = identity.validity.end - to_time(clock_.wall_now());
+  // Nanoseconds do not reach as far as tickets may.
+  return std::clamp<Milliseconds>(left, Milliseconds::zero(), std::chrono::hours(24));
+}
+
 }  // namespace common::ticket

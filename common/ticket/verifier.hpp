@@ -57,6 +57,8 @@ class Verifier {
 
   // Whether a session's ticket is still good; Expired if not. Cheap enough for every call.
   [[nodiscard]] Status check_session(const Identity& identity) const;
+  // How much longer it is, if this machine's clock goes on as it does; zero if it has ended.
+  [[nodiscard]] Duration session_left(const Identity& identity) const;
 
   [[nodiscard]] const TicketOpener& opener() const { return opener_; }
 

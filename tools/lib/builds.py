@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,11 @@ KINDS = {
     "tsan": ("build-tsan", "gcc", ["-Db_sanitize=thread", "-Dwerror=true", "-Doptimization=1", LINES_ONLY]),
     "fuzz": ("build-fuzz", "clang", ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dfuzz=true", LINES_ONLY]),
 }
+
+# In the compiler's command line, so that they hold for a plain `ninja` in the build directory, too:
+# what was compiled in one clone serves another wherever it lies, and what was not is not preprocessed
+# first only to learn that.
+CCACHE = ("CCACHE_BASEDIR=" + shlex.quote(ROOT), "CCACHE_NOHASHDIR=1", "CCACHE_DEPEND=1")
 
 
 class BuildError(Exception):
@@ -54,13 +60,11 @@ def directory(kind):
 def _environment(kind):
     c_compiler = KINDS[kind][1]
     cpp_compiler = {"gcc": "g++", "clang": "clang++"}[c_compiler]
-    cached = "ccache " if shutil.which("ccache") else ""  # meson adds it only to compilers of its own choice
+    # meson adds ccache only to compilers of its own choice.
+    cached = f"env {' '.join(CCACHE)} ccache " if shutil.which("ccache") else ""
     result = dict(os.environ, CC=cached + c_compiler, CXX=cached + cpp_compiler)
     if shutil.which("ld.lld"):
         result.update(CC_LD="lld", CXX_LD="lld")
-    # So that a compile cached in one clone serves another.
-    result.setdefault("CCACHE_BASEDIR", ROOT)
-    result.setdefault("CCACHE_NOHASHDIR", "1")
     return result
 
 

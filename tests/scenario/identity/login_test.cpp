@@ -74,7 +74,8 @@ TEST_CASE("a disabled user learns so with the right password only") {
          {.input = "wrong\n", .as = "alice"});
   // No new tickets from the login that she has.
   refuse(*cell, {"group", "list"}, "disabled", {.as = "alice"});
-  succeed(*cell, {"user", "enable", "alice"});
+  succeed(*cell, {"user", "enable", "alice", "--password-stdin"},
+          {.input = line(kAdministratorPassword)});
   log_in(*cell, "alice", "rosebud and more", "alice");
 }
 

@@ -22,7 +22,7 @@ LIBRARIES = (
     (re.compile(r"zstd\.h$"), ("fileserver/store/blocks/",), True),
     (re.compile(r"spdlog/"), ("common/log/",), True),
     (re.compile(r"toml\+\+/|toml\.hpp$"), ("common/config/",), True),
-    (re.compile(r"CLI/"), ("cli/", "lockserver/", "common/completion/", "common/daemon/"), True),
+    (re.compile(r"CLI/"), ("cli/command_line.cpp", "lockserver/", "common/completion/", "common/daemon/"), True),
     (re.compile(r"fuse3?/|fuse_lowlevel\.h$|fuse\.h$"), ("fuse-client/",), False),
     (re.compile(r"nlohmann/json_fwd\.hpp$"), EVERYWHERE, False),
     (re.compile(r"nlohmann/"), ("common/wire/", "common/rpc/", "cli/"), True),

@@ -52,6 +52,22 @@ TEST_CASE("an errno keeps its meaning and the system's own words") {
   CHECK(common::error_code_from_errno(EIO) == ErrorCode::IoError);
 }
 
+TEST_CASE("every errno of file operations has a name that leads back to it") {
+  for (const int number : {EPERM, EACCES, ENOTEMPTY, EISDIR, ENOTDIR, EMLINK, EXDEV, EDQUOT, ENOSPC,
+                           ENAMETOOLONG, ELOOP, ENODATA, ESTALE, ERANGE, EKEYEXPIRED}) {
+    CAPTURE(number);
+    CHECK_FALSE(common::errno_name(number).empty());
+    CHECK(common::errno_from_name(common::errno_name(number)) == number);
+    const Error error = common::fail_posix(number, "cannot {}", "rename").value();
+    CHECK(error.message == "cannot rename");
+    CHECK(error.in("batch").error_number == number);
+    CHECK(error.code != ErrorCode::IoError);
+    CHECK(error.code != ErrorCode::Internal);
+  }
+  CHECK(common::errno_name(0).empty());
+  CHECK(common::errno_from_name("") == 0);
+}
+
 TEST_CASE("context is put before the sentence and nothing else is lost") {
   Error error{ErrorCode::Overloaded, "too many calls", std::chrono::milliseconds(250)};
   const Error outer = error.in("lookup");

@@ -132,6 +132,23 @@ TEST_CASE_FIXTURE(Fixture, "the KDC rotates its own keys every 30 days, with ove
   CHECK_FAILS(db->keys().key(tgs, 1), ErrorCode::NotFound);
 }
 
+TEST_CASE_FIXTURE(Fixture, "a clock that was years ahead leaves no key that outlives it (F27)") {
+  const Id tgs = id_of("kdc/tgs");
+  clock.advance(std::chrono::days(3650));
+  REQUIRE_OK(db->housekeeping());
+  REQUIRE(db->keys().key(tgs)->kvno == 2);
+  clock.advance(-std::chrono::days(3650));
+  REQUIRE_OK(db->housekeeping());
+  CHECK(db->keys().key(tgs)->kvno == 3);
+  clock.advance(kdc::kLongestTicket + 1min);
+  REQUIRE_OK(db->housekeeping());
+  CHECK_FAILS(db->keys().key(tgs, 1), ErrorCode::NotFound);
+  CHECK_FAILS(db->keys().key(tgs, 2), ErrorCode::NotFound);
+  clock.advance(std::chrono::days(31));
+  REQUIRE_OK(db->housekeeping());
+  CHECK(db->keys().key(tgs)->kvno == 4);
+}
+
 TEST_CASE_FIXTURE(Fixture, "a sealed key opens in its own row only, and with every bit right") {
   const Id alice = add_user("alice");
   const Id bob = add_user("bob");

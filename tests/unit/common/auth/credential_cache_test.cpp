@@ -79,6 +79,22 @@ void check_refused(const Result<T>& result, ErrorCode code, std::string_view par
 
 }  // namespace
 
+TEST_CASE("a ticket that stands for a password typed a moment ago is never stored") {
+  const Places places;
+  const auto cache = places.open();
+  auto held = credentials(2);
+  held.push_back(ServiceSide(ticket::kAdminService).credential());  // by the TGT: for looking
+  held.push_back(ServiceSide(ticket::kAdminService).credential());
+  held.back().validity.initial = true;
+  REQUIRE(held.size() == 4);
+  REQUIRE_OK(cache->replace(held, kLong));
+  const auto loaded = places.open()->load();
+  REQUIRE_OK(loaded);
+  CHECK(loaded->size() == 3);
+  for (const ticket::Credential& credential : *loaded)
+    CHECK(credential.validity.initial == (&credential == &loaded->front()));
+}
+
 TEST_CASE("credentials come back as they were, from a private file in a private directory") {
   const Places places;
   ::umask(0);
@@ -115,7 +131,7 @@ TEST_CASE("the user's runtime directory is used if it is his own") {
 TEST_CASE("nobody logged in is not a failure of the cache") {
   const Places places;
   check_refused(places.open()->load(), ErrorCode::NotFound, "troth login");
-  CHECK_OK(places.open()->wipe());
+  CHECK_OK(places.open()->wipe(common::rpc::now() + 5s));
   CHECK(fs::is_empty(places.dir.path()));
 }
 
@@ -127,7 +143,7 @@ TEST_CASE("logging out destroys the file, its content first") {
   fs::create_hard_link(places.file(), kept);
   fs::remove(kept);
   const UniqueFd fd(::open(places.file().c_str(), O_RDONLY | O_CLOEXEC));
-  REQUIRE_OK(cache->wipe());
+  REQUIRE_OK(cache->wipe(common::rpc::now() + 5s));
   CHECK_FALSE(fs::exists(places.file()));
   std::array<char, 4096> left{};
   const ssize_t got = ::read(fd.get(), left.data(), left.size());
@@ -199,7 +215,7 @@ TEST_CASE("logging in again replaces whatever lies in the file's place, and foll
   CHECK_OK(cache->load());
   CHECK(mode_of(places.file()) == 0600);
   CHECK(test_support::read_file(victim).value() == "mine");
-  CHECK_OK(cache->wipe());
+  CHECK_OK(cache->wipe(common::rpc::now() + 5s));
   CHECK(test_support::read_file(victim).value() == "mine");
 }
 
@@ -275,4 +291,27 @@ TEST_CASE("one process at a time changes the file, and who waits gives up in tim
     *held = StoreLock();
     other.join();
   }
+}
+
+TEST_CASE("logging out waits for a renewal under way, whose ticket would else come after it") {
+  const Places places;
+  const auto cache = places.filled();
+  auto held = cache->lock(kLong);
+  REQUIRE_OK(held);
+  std::thread leaving([&] { CHECK_OK(places.open()->wipe(rpc::now() + 30s)); });
+  // Whether it waits already or begins later, it ends after this.
+  CHECK_OK(cache->save(*held, credentials()));
+  CHECK(fs::exists(places.file()));
+  *held = StoreLock();
+  leaving.join();
+  CHECK_FALSE(fs::exists(places.file()));
+}
+
+TEST_CASE("a renewal that never ends does not keep the credentials from being destroyed") {
+  const Places places;
+  const auto cache = places.filled();
+  const auto held = cache->lock(kLong);
+  REQUIRE_OK(held);
+  CHECK_FAILS(places.open()->wipe(rpc::now() + 30ms), ErrorCode::DeadlineExceeded);
+  CHECK_FALSE(fs::exists(places.file()));
 }

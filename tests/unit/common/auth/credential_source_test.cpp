@@ -190,6 +190,33 @@ TEST_CASE("many threads that need one ticket ask for it once") {
   CHECK(kdc.logins == 1);
 }
 
+TEST_CASE("an attempt that throws is over: who waits and who comes later try themselves") {
+  FakeKdc kdc;
+  Event first_in;
+  Event go_on;
+  std::atomic<bool> first{true};
+  SourceOptions options = kdc.with_login();
+  options.ticket = [&, inner = options.ticket](const ticket::TgsWanted& wanted,
+                                               const Credential& tgt, Instant deadline) {
+    if (!first.exchange(false))
+      return inner(wanted, tgt, deadline);
+    first_in.set();
+    CHECK(go_on.wait_for(kPatience));
+    throw std::bad_alloc();
+  };
+  CredentialSource source(std::move(options));
+  std::thread unlucky([&] {
+    CHECK_THROWS_AS(static_cast<void>(source.for_service("fileserver/a", soon())), std::bad_alloc);
+  });
+  CHECK(first_in.wait_for(kPatience));
+  std::thread waiting([&] { CHECK_OK(source.for_service("fileserver/a", soon())); });
+  go_on.set();
+  unlucky.join();
+  waiting.join();
+  CHECK_OK(source.for_service("fileserver/a", soon()));
+  CHECK(kdc.tickets == 1);
+}
+
 TEST_CASE("a failure is everybody's who waited for it, and nobody's after") {
   FakeKdc kdc;
   kdc.down = true;

@@ -1,9 +1,11 @@
 #include "common/auth/credential_cache.hpp"
 #include "common/crypto/random.hpp"
+#include "common/rpc/socket.hpp"
 #include "tests/unit/common/ticket/small_cell.hpp"
 
 using namespace common;
 using namespace common::auth;
+using namespace std::chrono_literals;
 using ticket_test::ServiceSide;
 
 TEST_CASE("the kernel's keyring keeps credentials and forgets them") {
@@ -27,7 +29,7 @@ TEST_CASE("the kernel's keyring keeps credentials and forgets them") {
   REQUIRE_OK(loaded);
   CHECK(loaded->front().client.name == "alice");
   CHECK((*cache)->where() == "the kernel's keyring");
-  REQUIRE_OK((*cache)->wipe());
+  REQUIRE_OK((*cache)->wipe(common::rpc::now() + 5s));
   CHECK_FAILS((*cache)->load(), ErrorCode::NotFound);
-  CHECK_OK((*cache)->wipe());
+  CHECK_OK((*cache)->wipe(common::rpc::now() + 5s));
 }

@@ -25,6 +25,7 @@ struct Cell {
   ServiceSide side{kTestService};
   RpcCell rpc;
   int touched = 0;  // handlers that ran
+  Duration left{};  // of the session of the last one
 
   explicit Cell(bool with_auth = true) {
     rpc.demand_sessions();
@@ -34,6 +35,7 @@ struct Cell {
       rpc.add(auth_operation("test", verifier));
     rpc.add({.service = "test", .name = "who", .handler = [this](Call& call) -> Result<Reply> {
                ++touched;
+               left = call.peer().session()->left();
                const ticket::Identity* identity = identity_of(call);
                REQUIRE(identity != nullptr);
                return Reply::json(identity->client.name);
@@ -127,8 +129,10 @@ TEST_CASE("an ended session is answered expired, and a later ticket moves it on"
   REQUIRE_OK(prove(*client, *cell.credential(10min)));
   CHECK_OK(client->call(RpcCell::request("test", "who")).answer);
   const auto too_early = cell.credential(9min);
+  CHECK(cell.left == 10min);
   cell.side.clock.advance(10min - 1ms);
   CHECK_OK(client->call(RpcCell::request("test", "who")).answer);
+  CHECK(cell.left == 1ms);
   cell.side.clock.advance(1ms);
   for (int i = 0; i < 2; ++i) {
     const auto result = client->call(RpcCell::request("test", "who"));

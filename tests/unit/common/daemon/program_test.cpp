@@ -10,6 +10,7 @@
 #include "tests/support/process.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/test.hpp"
+#include "tests/unit/common/daemon/example_path.hpp"
 
 using namespace test_support;
 namespace daemon_ns = common::daemon;
@@ -28,12 +29,12 @@ struct Fixture {
   }
   Process start(std::vector<std::string> arguments = {}) {
     arguments.insert(arguments.begin(), {"--config", (dir / "example.toml").string()});
-    auto process = Process::spawn(TROTH_EXAMPLE_PROGRAM, arguments, options);
+    auto process = Process::spawn(unit_daemon::example_path(), arguments, options);
     REQUIRE_OK(process);
     return *std::move(process);
   }
   CommandResult run(const std::vector<std::string>& arguments) {
-    auto result = run_command(TROTH_EXAMPLE_PROGRAM, arguments, options);
+    auto result = run_command(unit_daemon::example_path(), arguments, options);
     REQUIRE_OK(result);
     return *std::move(result);
   }

@@ -8,14 +8,19 @@
 
 #include <dlfcn.h>
 #include <execinfo.h>
+#include <malloc.h>
 #include <pthread.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <string_view>
 
+#include "common/bytes.hpp"
+#include "common/crypto/secret.hpp"
 #include "common/rpc/health_listener.hpp"
 #include "tests/support/raw_peer.hpp"
 #include "tests/support/rpc_fixture.hpp"
@@ -57,6 +62,18 @@ bool in_json_destructor() {
 
 std::atomic<long> let_through{0};
 
+// What no freed memory may hold, while `looking`.
+std::array<std::byte, 64> secret{};
+std::atomic<bool> looking{false};
+std::atomic<long> found{0};
+
+void release(void* memory) {
+  if (memory != nullptr && looking.load(std::memory_order_relaxed) &&
+      ::memmem(memory, ::malloc_usable_size(memory), secret.data(), secret.size()) != nullptr)
+    ++found;
+  std::free(memory);
+}
+
 void* allocate(std::size_t size) {
   if (fail_in.load(std::memory_order_relaxed) >= 0 && is_server_thread() &&
       fail_in.fetch_sub(1) == 0) {
@@ -79,20 +96,58 @@ void* operator new[](std::size_t size) {
   return allocate(size);
 }
 void operator delete(void* memory) noexcept {
-  std::free(memory);
+  release(memory);
 }
 void operator delete[](void* memory) noexcept {
-  std::free(memory);
+  release(memory);
 }
 void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
+  release(memory);
 }
 void operator delete[](void* memory, std::size_t) noexcept {
-  std::free(memory);
+  release(memory);
 }
 
 using namespace common::rpc;
 using test_support::RpcCell;
+
+TEST_CASE("bytes of a call that may be a password or a key are in no memory that is given back") {
+  RpcCell cell;
+  cell.add({.service = "t",
+            .name = "secret",
+            .handler = [](Call& call) -> common::Result<Reply> {
+              Reply reply;
+              reply.bytes.assign(call.body().begin(), call.body().end());
+              return reply;
+            },
+            .body_cap = 64 * 1024});
+  cell.start();
+  for (std::size_t i = 0; i < secret.size(); ++i)
+    secret[i] = static_cast<std::byte>(i * 37 + 11);
+  looking = true;
+  // With what is around it: together with the head, in several records, beyond the first buffer.
+  for (const std::size_t size : {64, 3000, 8000, 9000, 40'000}) {
+    CAPTURE(size);
+    common::Bytes bytes(size, std::byte{'x'});
+    std::copy(secret.begin(), secret.end(), bytes.begin());
+    std::copy(secret.begin(), secret.end(), bytes.end() - 64);
+    auto client = cell.client();
+    for (int i = 0; i < 3; ++i) {
+      auto request = RpcCell::request("t", "secret");
+      request.bytes = bytes;
+      request.max_reply_bytes = size;
+      auto result = client->call(request);
+      REQUIRE_OK(result.answer);
+      CHECK(result.answer->bytes.size() == size);
+      common::crypto::wipe(result.answer->bytes);
+    }
+    client.reset();
+    common::crypto::wipe(bytes);
+  }
+  cell.stop();
+  looking = false;
+  CHECK(found == 0);
+}
 
 TEST_CASE("whichever allocation of the server fails, it serves the next caller") {
   RpcCell cell;

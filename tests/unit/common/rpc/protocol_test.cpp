@@ -92,6 +92,23 @@ TEST_CASE("every error code crosses the wire and comes back with its retry time"
   }
 }
 
+TEST_CASE("an errno crosses the wire by its name") {
+  const auto crossed = [](std::string text) {
+    nlohmann::json result;
+    auto reply = decode_reply(409, text, result);
+    REQUIRE_OK(reply);
+    REQUIRE(reply->error.has_value());
+    return reply->error->error_number;
+  };
+  const Error full = common::fail_posix(ENOTEMPTY, "directory {} is not empty", "d").value();
+  const std::string text = encode_error(1, full, "");
+  CHECK(text.find(R"("errno":"ENOTEMPTY")") != std::string::npos);
+  CHECK(crossed(text) == ENOTEMPTY);
+  CHECK(crossed(encode_error(1, Error{ErrorCode::Conflict, "no"}, "")) == 0);
+  CHECK(crossed(R"({"epoch":1,"code":"conflict","message":"m","errno":"EWHATEVER"})") == 0);
+  CHECK(crossed(R"({"epoch":1,"code":"conflict","message":"m","errno":39})") == 0);
+}
+
 TEST_CASE("a success reply carries the epoch and the result") {
   nlohmann::json result;
   auto reply = decode_reply(200, encode_result(7, R"([1,2])"), result);

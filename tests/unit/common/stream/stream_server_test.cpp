@@ -6,11 +6,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include "common/stream/client.hpp"
 #include "common/stream/server.hpp"
+#include "common/sync/event.hpp"
 #include "common/sync/locked.hpp"
 #include "tests/support/raw_peer.hpp"
 #include "tests/support/test.hpp"
@@ -23,6 +26,7 @@ using namespace common::stream;
 using namespace std::chrono_literals;
 using common::CondVar;
 using common::ErrorCode;
+using common::Event;
 using common::Instant;
 using common::Locked;
 using common::Result;
@@ -274,6 +278,69 @@ TEST_CASE("G13 a slow reader is broken at its cap while others are served") {
   CHECK(rig.server->stats().broken_by_cap == 1);
   CHECK_OK(rig.server->broadcast(bytes("still here")));
   CHECK(rig.at_client.saw("message still here"));
+}
+
+TEST_CASE("a stream that never pauses holds up no other, however long it goes on") {
+  constexpr std::size_t kPart = 4000;
+  constexpr int kRounds = 8;
+  // What one turn of the loop may take from the busy one: from the list of those that had more, and
+  // because its socket is readable; each time 64 KiB and the record that goes beyond. When it is
+  // let go it is in the midst of one more.
+  constexpr int kMostBetween = 3 * (64 + 16) * 1024 / static_cast<int>(kPart);
+  Rig rig;
+  Event held;
+  Event go_on;
+  std::atomic<int> rounds{0};
+  int between = 0;
+  int worst = 0;
+  std::optional<RawPeer> quiet;
+  rig.at_server.answer = [&](StreamId, BytesView message) {
+    switch (std::to_integer<char>(message[0])) {
+      case 'h':
+        held.set();
+        CHECK(go_on.wait_for(kPatience));
+        break;
+      case 'b':
+        ++between;
+        break;
+      default:
+        worst = std::max(worst, between);
+        between = 0;
+        // The next one is there in the next turn.
+        if (++rounds < kRounds)
+          CHECK_OK(quiet->send(encode_message(bytes("quiet"))));
+    }
+  };
+  rig.serve();
+  quiet = rig.raw();
+  auto busy = rig.raw();
+  const int large = 4 << 20;
+  ::setsockopt(busy.fd(), SOL_SOCKET, SO_SNDBUFFORCE, &large, sizeof large);
+  CHECK_OK(quiet->send(encode_hello({.credential = bytes("quiet")})));
+  CHECK_OK(busy.send(encode_hello({.credential = bytes("busy")})));
+  REQUIRE(rig.at_server.saw("open", 2));
+
+  CHECK_OK(busy.send(encode_message(bytes("hold"))));
+  REQUIRE(held.wait_for(kPatience));
+  std::atomic<int> sent{0};
+  std::atomic<bool> enough{false};
+  std::thread sending([&] {
+    const Bytes part = encode_message(Bytes(kPart, std::byte{'b'}));
+    while (!enough && busy.send(part))
+      ++sent;
+  });
+  // More than may go before the other one waits already.
+  const Instant limit = rig.clock.now() + kPatience;
+  while (sent < 2 * kMostBetween && rig.clock.now() < limit)
+    std::this_thread::yield();
+  CHECK(sent >= 2 * kMostBetween);
+  CHECK_OK(quiet->send(encode_message(bytes("quiet"))));
+  go_on.set();
+  CHECK(rig.at_server.saw("message quiet", kRounds));
+  enough = true;
+  sending.join();
+  rig.server->stop();
+  CHECK(worst <= kMostBetween);
 }
 
 TEST_CASE("F51 a silent TLS handshake ends at its deadline and harms nobody") {
