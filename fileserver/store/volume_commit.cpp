@@ -1,10 +1,10 @@
 // From a request to a commit (STORE.md 5).
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 
 #include "common/failpoint/failpoint.hpp"
-#include "fileserver/store/errors.hpp"
 #include "fileserver/store/volume_parts.hpp"
 
 namespace fileserver::store {
@@ -13,6 +13,7 @@ namespace {
 
 using common::ErrorCode;
 using common::fail;
+using common::fail_posix;
 
 // A reservation lasts for many commits; who needs another one twice in a row has a broken disk.
 constexpr int kMostAttempts = 4;

@@ -1,6 +1,7 @@
 // Changing and reading bytes.
 
-#include "fileserver/store/errors.hpp"
+#include <cerrno>
+
 #include "fileserver/store/volume_parts.hpp"
 
 namespace fileserver::store {
@@ -9,6 +10,7 @@ namespace {
 
 using common::ErrorCode;
 using common::fail;
+using common::fail_posix;
 
 // Each failed attempt means that another commit won; so many in a row mean that the caller should
 // take a lock.

@@ -1,6 +1,7 @@
 // Looking at what is and was.
 
-#include "fileserver/store/errors.hpp"
+#include <cerrno>
+
 #include "fileserver/store/volume_parts.hpp"
 
 namespace fileserver::store {
@@ -9,6 +10,7 @@ namespace {
 
 using common::ErrorCode;
 using common::fail;
+using common::fail_posix;
 
 // One answer holds at most this many entries: a page, not a directory.
 constexpr std::size_t kMostListed = 10'000;

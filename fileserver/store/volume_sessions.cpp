@@ -1,6 +1,7 @@
 // What sessions and mounts hold (R8, R21).
 
-#include "fileserver/store/errors.hpp"
+#include <cerrno>
+
 #include "fileserver/store/volume_parts.hpp"
 
 namespace fileserver::store {
@@ -9,6 +10,7 @@ namespace {
 
 using common::ErrorCode;
 using common::fail;
+using common::fail_posix;
 
 std::int64_t key_of(SessionId session) {
   return static_cast<std::int64_t>(session.value);

@@ -1,6 +1,6 @@
 #include "fileserver/store/meta/changes.hpp"
 
-#include "fileserver/store/errors.hpp"
+#include <cerrno>
 
 namespace fileserver::store {
 
@@ -8,6 +8,7 @@ namespace {
 
 using common::ErrorCode;
 using common::fail;
+using common::fail_posix;
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 // Operations on names.
 
-#include "fileserver/store/errors.hpp"
+#include <cerrno>
+
 #include "fileserver/store/meta/execute_families.hpp"
 
 namespace fileserver::store {
@@ -9,6 +10,7 @@ namespace {
 
 using common::ErrorCode;
 using common::fail;
+using common::fail_posix;
 using Node = Changes::Node;
 
 constexpr std::uint32_t kModeBits = 07777;

@@ -1,8 +1,8 @@
 // Operations on nodes themselves.
 
+#include <cerrno>
 #include <utility>
 
-#include "fileserver/store/errors.hpp"
 #include "fileserver/store/meta/execute_families.hpp"
 
 namespace fileserver::store {
@@ -11,6 +11,7 @@ namespace {
 
 using common::ErrorCode;
 using common::fail;
+using common::fail_posix;
 using Node = Changes::Node;
 
 Result<Node*> file(Changes& changes, NodeId id) {

@@ -1,7 +1,8 @@
 #include "fileserver/store/meta/record.hpp"
 
+#include <cerrno>
+
 #include "common/crypto/hash.hpp"
-#include "fileserver/store/errors.hpp"
 
 namespace fileserver::store {
 
@@ -9,6 +10,7 @@ namespace {
 
 using common::ErrorCode;
 using common::fail;
+using common::fail_posix;
 using common::wire::BinaryReader;
 using common::wire::BinaryWriter;
 
