@@ -74,7 +74,7 @@ struct CommitRequest {
   std::vector<Condition> conditions;
   std::vector<Operation> operations;
   Upload* upload = nullptr;  // of the contents that operations name
-  // Growth is taken from this session's reservation first (R8).
+  // Growth is taken from the session's reservation first (R8).
   bool draw_reservation = false;
   // Called in the transaction with all nodes that it touches, those that go included (R17): a
   // failure undoes everything and is returned. Must not block or use this volume. May be called

@@ -214,6 +214,21 @@ Result<std::optional<CommitReply>> Volume::Parts::replay_in(WriteTx& tx,
   return std::optional(std::move(reply));
 }
 
+Status Volume::Parts::note_segment(WriteTx& tx, std::uint32_t segment) {
+  if (segment <= last_segment.load())
+    return {};
+  TROTH_TRY_VOID(tx.run("UPDATE volume SET last_segment = max(last_segment, ?)", segment));
+  return {};
+}
+
+Status Volume::Parts::enter_blocks(WriteTx& tx, Seq seq, const Upload& upload) {
+  std::uint32_t newest = 0;
+  for (const NewBlock& block : upload.written())
+    newest = std::max(newest, block.placement.segment);
+  TROTH_TRY_VOID(note_segment(tx, newest));
+  return write_blocks(tx, seq, upload, may_move());
+}
+
 Result<CommitReply> Volume::Parts::commit_in(WriteTx& tx, const CommitRequest& request,
                                              bool& out_of_reserve) {
   out_of_reserve = false;
@@ -246,7 +261,7 @@ Result<CommitReply> Volume::Parts::commit_in(WriteTx& tx, const CommitRequest& r
     TROTH_TRY_VOID(request.check_touched(executed.nodes));
   TROTH_TRY_VOID(check_quota(tx, request, context.before, executed));
   if (request.upload != nullptr)
-    TROTH_TRY_VOID(write_blocks(tx, context.seq, *request.upload, condemned()));
+    TROTH_TRY_VOID(enter_blocks(tx, context.seq, *request.upload));
   CommitHeader header{
       context.seq, context.epoch, context.time, request.caller.principal, request.caller.session,
       request.key};
@@ -290,8 +305,8 @@ Result<CommitReply> Volume::Parts::commit(const CommitRequest& request) {
       return tl::unexpected(std::move(done).error());
     if (forget)
       raise(forgotten_unsynced, may_go);
-    if (request.upload != nullptr && !request.upload->written().empty())
-      raise(newest_unsynced, done->number);
+    if (request.upload != nullptr)
+      entered(done->number, *request.upload);
     CommitReply reply = std::move(done->value);
     reply.number = done->number;
     if (!reply.replayed)
@@ -301,6 +316,18 @@ Result<CommitReply> Volume::Parts::commit(const CommitRequest& request) {
     static_cast<void>(reserve_ahead(false));
     reply.stable = stable_seq();
     return reply;
+  }
+}
+
+void Volume::Parts::entered(std::uint64_t number, const Upload& upload) {
+  if (upload.written().empty())
+    return;
+  raise(newest_unsynced, number);
+  for (const NewBlock& block : upload.written()) {
+    std::uint32_t now = last_segment.load();
+    while (now < block.placement.segment &&
+           !last_segment.compare_exchange_weak(now, block.placement.segment)) {
+    }
   }
 }
 

@@ -72,9 +72,14 @@ Status Volume::Parts::open_blocks() {
   how.segment_bytes = options.segment_bytes;
   how.volume = identity.uuid;
   how.key = options.key;
+  how.first_number = identity.last_segment + 1;
   TROTH_TRY(segments,
             Segments::open(*options.segment_io, std::string(kSegmentDirectory), how, clock));
   segments_for_sync.store(segments.get());
+  known_segments.last = identity.last_segment;
+  for (const SegmentInfo& segment : segments->list())
+    known_segments.present.insert(segment.number);
+  last_segment.store(identity.last_segment);
   BlockStoreOptions store;
   store.compress = options.compress;
   store.fetch_elsewhere = options.fetch_elsewhere;
@@ -139,12 +144,13 @@ Status Volume::Parts::make(const Identity& as) {
     TROTH_TRY(const auto there, read_volume_row(tx));
     if (there)
       return fail(ErrorCode::AlreadyExists, "there is a volume in {}", directory);
-    TROTH_TRY(auto row,
-              tx.query("INSERT INTO volume(only_row, uuid, id, created, format, epoch, "
-                       "reserved_seq, reserved_node, floor, follows, boot, clean, sealed) "
-                       "VALUES (1, ?, ?, ?, ?, 0, 0, ?, 0, ?, ?, 1, ?)",
-                       ByteView(as.uuid), as.id.value, wall_time(), kVolumeFormat, kRootNode.value,
-                       as.copy ? 1 : 0, ByteView(boot)));
+    TROTH_TRY(
+        auto row,
+        tx.query("INSERT INTO volume(only_row, uuid, id, created, format, epoch, "
+                 "reserved_seq, reserved_node, floor, follows, boot, clean, last_segment, sealed) "
+                 "VALUES (1, ?, ?, ?, ?, 0, 0, ?, 0, ?, ?, 1, 0, ?)",
+                 ByteView(as.uuid), as.id.value, wall_time(), kVolumeFormat, kRootNode.value,
+                 as.copy ? 1 : 0, ByteView(boot)));
     if (proof)
       row.bind(8, ByteView(*proof));
     else

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <deque>
+#include <unordered_set>
 
 #include "common/sync/locked.hpp"
 #include "fileserver/store/meta/commit_rows.hpp"
@@ -106,13 +107,21 @@ struct Volume::Parts {
                                           std::uint64_t total);
   [[nodiscard]] bool health_ok() const { return db->health().has_value(); }
   void look_at_room();
-  [[nodiscard]] std::function<bool(const BlockName&)> condemned() const {
-    return [this](const BlockName& name) { return blocks->is_condemned(name); };
+  [[nodiscard]] MayMove may_move() const {
+    return [this](const BlockName& name, const Placement& old) {
+      return blocks->is_condemned(name) || is_lost(old.segment);
+    };
   }
+  // Enters an upload's blocks into the index.
+  [[nodiscard]] Status enter_blocks(WriteTx& tx, Seq seq, const Upload& upload);
+  // Notes in the transaction that segments up to this one hold blocks.
+  [[nodiscard]] Status note_segment(WriteTx& tx, std::uint32_t segment);
   // Makes seqs and node ids available ahead, stable, if half of them are used up.
   [[nodiscard]] Status reserve_ahead(bool needed);
   [[nodiscard]] Result<NodeId> take_node_ids(std::uint64_t count);
   void committed(std::uint64_t number, Seq seq);
+  // The blocks of an upload are in the index since this transaction.
+  void entered(std::uint64_t number, const Upload& upload);
   [[nodiscard]] std::int64_t wall_time() const;
   [[nodiscard]] Seq stable_seq();
   // A commit of the store itself: `operations` at `seq`, in `epoch`.
@@ -138,6 +147,17 @@ struct Volume::Parts {
 
   // Below, destroyed in this order from the last: the collector uses blocks, the database's threads
   // sync segments.
+  // Which segments there were when the volume was opened, up to the last that had blocks.
+  struct KnownSegments {
+    std::uint32_t last = 0;
+    std::unordered_set<std::uint32_t> present;
+  };
+  KnownSegments known_segments;
+  // It held blocks once, and its file is gone: what the index says of it is void.
+  [[nodiscard]] bool is_lost(std::uint32_t segment) const {
+    return segment <= known_segments.last && !known_segments.present.contains(segment);
+  }
+  std::atomic<std::uint32_t> last_segment{0};         // as committed
   std::atomic<Segments*> segments_for_sync{nullptr};  // there from the moment they are open
   std::unique_ptr<Segments> segments;
   std::unique_ptr<BlockStore> blocks;

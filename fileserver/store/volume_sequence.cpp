@@ -98,14 +98,13 @@ Status Volume::redo(const CommitRecord& record, Upload* upload) {
     TROTH_TRY(const Executed executed, execute(tx, context, record.operations));
     if (executed.resolved != record.operations)
       return fail(ErrorCode::Protocol, "commit {} is not resolved", record.seq.value);
-    TROTH_TRY_VOID(write_blocks(tx, record.seq, pinned, parts.condemned()));
+    TROTH_TRY_VOID(parts.enter_blocks(tx, record.seq, pinned));
     return write_commit(
         tx, {record.seq, record.epoch, record.time, record.principal, record.session, record.key},
         executed);
   };
   TROTH_TRY(const std::uint64_t number, parts.db->commit(change));
-  if (!pinned.written().empty())
-    parts.newest_unsynced.store(number);
+  parts.entered(number, pinned);
   parts.epoch.store(std::max(parts.epoch.load(), record.epoch.value));
   parts.committed(number, record.seq);
   return {};

@@ -61,6 +61,8 @@ Result<std::vector<std::optional<Placement>>> VolumeIndex::find(std::span<const 
     found.reserve(names.size());
     for (const BlockName& name : names) {
       TROTH_TRY(auto place, read_placement(tx, name));
+      if (place && parts_.is_lost(place->segment))
+        place.reset();
       found.push_back(place);
     }
     if (!parts_.any_quarantine.load())
@@ -177,6 +179,7 @@ Status VolumeRoots::delete_rows(std::span<const IndexRow> rows) {
 Status VolumeRoots::move_rows(std::span<const Move> moves) {
   const auto change = [&](WriteTx& tx) -> Status {
     for (const Move& move : moves) {
+      TROTH_TRY_VOID(parts_.note_segment(tx, move.to.segment));
       TROTH_TRY_VOID(
           tx.run("UPDATE block SET segment = ?4, offset = ?5, length = ?6 "
                  "WHERE name = ?1 AND segment = ?2 AND offset = ?3",
@@ -293,6 +296,10 @@ Result<bool> Volume::scrub(std::uint64_t bytes) {
     });
     for (const IndexRow& row : rows) {
       done += row.placement.length + kRecordHeaderBytes;
+      if (parts.is_lost(row.placement.segment)) {
+        parts.index.found_bad(row.name, row.placement, {ErrorCode::Corrupt, "its segment is gone"});
+        continue;
+      }
       // The kind is part of the name: one of them must fit. A read notes what is bad.
       if (!parts.blocks->read(row.name, BlockKind::Data, buffer))
         static_cast<void>(parts.blocks->read(row.name, BlockKind::List, buffer));

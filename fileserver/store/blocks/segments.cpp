@@ -88,6 +88,7 @@ Result<std::unique_ptr<Segments>> Segments::open(common::io::FileIo& io, std::st
     return fail(ErrorCode::InvalidArgument, "segments of {} bytes hold no full block",
                 options.segment_bytes);
   auto state = std::make_unique<State>(io, std::move(directory), options, clock);
+  state->table.lock()->next_number = std::max<std::uint32_t>(options.first_number, 1);
   TROTH_TRY_VOID(state->make_directory());
   TROTH_TRY(const auto entries, io.list(state->directory));
   for (const auto& entry : entries) {

@@ -14,6 +14,8 @@ namespace fileserver::store {
 struct SegmentOptions {
   std::uint32_t segment_bytes = 256 << 20;  // tests take less; at least one record of a full block
   VolumeUuid volume{};
+  // No new segment gets a smaller number, whatever files there are: one may have been lost.
+  std::uint32_t first_number = 1;
   const common::crypto::Secret* key = nullptr;  // of the volume; null: not sealed. Must outlive
 };
 

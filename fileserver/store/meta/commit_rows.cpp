@@ -27,8 +27,7 @@ Result<std::int64_t> client_of(WriteTx& tx, const MountId& mount) {
   return id;
 }
 
-Status enter_block(WriteTx& tx, const NewBlock& block,
-                   const std::function<bool(const BlockName&)>& is_condemned) {
+Status enter_block(WriteTx& tx, const NewBlock& block, const MayMove& may_move) {
   const Placement& place = block.placement;
   TROTH_TRY_VOID(
       tx.run("INSERT OR IGNORE INTO block(name, segment, offset, length) "
@@ -38,9 +37,10 @@ Status enter_block(WriteTx& tx, const NewBlock& block,
     return {};
   // There is a row already. It stays, for commits that are stable may rely on it; but one that is
   // about to be deleted, which nobody relies on, moves here. So does one found bad.
+  TROTH_TRY(const auto old, read_placement(tx, block.name));
   TROTH_TRY(auto bad, tx.query("SELECT 1 FROM quarantine WHERE name = ?", block.name.view()));
   TROTH_TRY(const bool is_bad, bad.step());
-  if (!is_bad && !is_condemned(block.name))
+  if (!is_bad && old && !may_move(block.name, *old))
     return {};
   TROTH_TRY_VOID(tx.run("UPDATE block SET segment = ?2, offset = ?3, length = ?4 WHERE name = ?1",
                         block.name.view(), place.segment, place.offset, place.length));
@@ -75,8 +75,7 @@ Status write_commit(WriteTx& tx, const CommitHeader& header, const Executed& exe
   return row.run();
 }
 
-Status write_blocks(WriteTx& tx, Seq seq, const Upload& upload,
-                    const std::function<bool(const BlockName&)>& is_condemned) {
+Status write_blocks(WriteTx& tx, Seq seq, const Upload& upload, const MayMove& may_move) {
   for (const BlockName& name : upload.reused()) {
     TROTH_TRY(const auto there, read_placement(tx, name));
     if (!there)
@@ -86,7 +85,7 @@ Status write_blocks(WriteTx& tx, Seq seq, const Upload& upload,
     return {};
   BinaryWriter list;
   for (const NewBlock& block : upload.written()) {
-    TROTH_TRY_VOID(enter_block(tx, block, is_condemned));
+    TROTH_TRY_VOID(enter_block(tx, block, may_move));
     list.fixed(block.name.view()).u8(static_cast<std::uint8_t>(block.kind));
     list.u32(block.placement.segment).u32(block.placement.offset).u32(block.placement.length);
   }

@@ -21,8 +21,11 @@ struct CommitHeader {
 
 // Enters an upload's new blocks into the index, looks whether the reused ones are there
 // (Unavailable if not), and keeps the list until they are stable.
+// `may_move`: whether a row that is there already may be given up for a new record: because it is
+// about to be deleted, or its segment is gone.
+using MayMove = std::function<bool(const BlockName&, const Placement&)>;
 [[nodiscard]] Status write_blocks(WriteTx& tx, Seq seq, const Upload& upload,
-                                  const std::function<bool(const BlockName&)>& is_condemned);
+                                  const MayMove& may_move);
 // Forgets the lists of commits that are stable: those of database transactions up to `number`.
 [[nodiscard]] Status forget_unsynced(WriteTx& tx, std::uint64_t number);
 

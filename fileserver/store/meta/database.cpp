@@ -27,8 +27,9 @@ std::string metadata_path(const std::string& directory) {
 }
 
 Result<std::optional<VolumeRow>> read_volume_row(common::db::ReadTx& tx) {
-  TROTH_TRY(auto row, tx.query("SELECT uuid, id, created, format, sealed, epoch, reserved_seq, "
-                               "reserved_node, floor, follows, boot, clean FROM volume"));
+  TROTH_TRY(auto row,
+            tx.query("SELECT uuid, id, created, format, sealed, epoch, reserved_seq, "
+                     "reserved_node, floor, follows, boot, clean, last_segment FROM volume"));
   TROTH_TRY(const bool found, row.step());
   if (!found)
     return std::optional<VolumeRow>();
@@ -49,6 +50,7 @@ Result<std::optional<VolumeRow>> read_volume_row(common::db::ReadTx& tx) {
   volume.follows = row.column_int64(9) != 0;
   volume.boot = blob(row, 10);
   volume.clean = row.column_int64(11) != 0;
+  volume.last_segment = static_cast<std::uint32_t>(row.column_int64(12));
   return std::optional(std::move(volume));
 }
 

@@ -28,6 +28,7 @@ struct VolumeRow {
   Epoch epoch;
   Seq reserved_seq;
   NodeId reserved_node;
+  std::uint32_t last_segment = 0;
   Seq floor;
   bool follows = false;
   Bytes boot;

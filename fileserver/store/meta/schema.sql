@@ -12,6 +12,7 @@ CREATE TABLE volume(
   epoch INTEGER NOT NULL,
   reserved_seq INTEGER NOT NULL,   -- no seq above it has been given
   reserved_node INTEGER NOT NULL,  -- nor a node id
+  last_segment INTEGER NOT NULL,   -- no block was ever indexed in one above it
   floor INTEGER NOT NULL,          -- all seqs from here on can be read
   follows INTEGER NOT NULL,        -- a copy of another that commits; it only redoes records
   boot BLOB NOT NULL,              -- the machine's boot id when it was opened last

@@ -18,8 +18,8 @@ Tables::Tables(bool empty) {
     const std::array<std::byte, 16> uuid{};
     return tx.run(
         "INSERT INTO volume(only_row, uuid, id, created, format, epoch, reserved_seq, "
-        "reserved_node, floor, follows, boot, clean) "
-        "VALUES (1, ?1, 1, 0, 1, 0, 0, 1, 0, 0, ?1, 1)",
+        "reserved_node, floor, follows, boot, clean, last_segment) "
+        "VALUES (1, ?1, 1, 0, 1, 0, 0, 1, 0, 0, ?1, 1, 0)",
         common::ByteView(uuid));
   };
   REQUIRE_OK(db->commit(row));

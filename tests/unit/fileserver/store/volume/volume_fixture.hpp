@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "common/io/faulty_file_io.hpp"
+#include "common/io/posix_file_io.hpp"
 #include "fileserver/store/volume.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/test.hpp"
@@ -76,11 +78,22 @@ class VolumeFixture {
     CHECK(*length == text.size());
     return text;
   }
+  // From the next opening on, segments are where they can be made to fail.
+  common::io::FaultyFileIo& use_faulty_disk() {
+    auto root = common::io::PosixFileIo::open_root(path());
+    REQUIRE_OK(root);
+    disk = *std::move(root);
+    faulty = std::make_unique<common::io::FaultyFileIo>(*disk);
+    options.segment_io = faulty.get();
+    return *faulty;
+  }
   common::Instant soon() const { return clock.now() + kStableWithin; }
 
   TempDir directory;
   common::SystemClock clock;
   fs::VolumeOptions options;
+  std::unique_ptr<common::io::PosixFileIo> disk;
+  std::unique_ptr<common::io::FaultyFileIo> faulty;
   std::unique_ptr<fs::Volume> volume;
 };
 

@@ -1,0 +1,321 @@
+// What is left of a volume when its process, its disk or its power fails.
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "common/failpoint/failpoint.hpp"
+#include "common/io/faulty_file_io.hpp"
+#include "common/io/posix_file_io.hpp"
+#include "fileserver/store/meta/database.hpp"
+#include "tests/unit/fileserver/store/volume/volume_fixture.hpp"
+
+using common::ErrorCode;
+using test_support::noise;
+using test_support::view;
+using test_support::VolumeFixture;
+using namespace fileserver::store;  // NOLINT(google-build-using-namespace): every name here is of
+                                    // it
+
+TEST_CASE_FIXTURE(VolumeFixture,
+                  "F3: commits whose blocks a power loss took are rolled back, and no others") {
+  options.boot_id = Bytes(1, std::byte{1});
+  create();
+  const NodeId node = make(kRootNode, "a");
+  REQUIRE_OK(put(node, noise(200'000, 1)));
+  const auto kept = volume->last_seq();
+  const auto settled = put(node, noise(200'000, 1));
+  REQUIRE_OK(volume->wait_stable(*settled, soon()));
+  REQUIRE_OK(put(node, noise(200'000, 2)));
+  make(kRootNode, "b");
+  volume.reset();
+  // The power fails: the segment loses what the last write put there.
+  const std::string segment = path() + "/segments/00000001.seg";
+  const auto bytes = test_support::read_file(segment);
+  REQUIRE_OK(bytes);
+  std::string damaged = *bytes;
+  const std::size_t at = damaged.find(noise(200'000, 2).substr(131'072, 64));
+  REQUIRE(at != std::string::npos);
+  std::fill_n(damaged.begin() + static_cast<std::ptrdiff_t>(at), 512, '\0');
+  REQUIRE_OK(test_support::write_file(segment, damaged));
+
+  SUBCASE("under another boot id: rolled back") {
+    options.boot_id = Bytes(1, std::byte{2});
+    REQUIRE_OK(open());
+    CHECK(volume->report().power_lost);
+    CHECK(volume->report().rolled_back == 2);
+    CHECK(volume->report().rolled_back_to >= kept);
+    CHECK(get(node) == noise(200'000, 1));
+    CHECK_FAILS(volume->lookup(kRootNode, "b"), ErrorCode::NotFound);
+  }
+  SUBCASE("under the same boot id it is damage: nothing is forgotten, nothing wrong is served") {
+    REQUIRE_OK(open());
+    CHECK(volume->report().rolled_back == 0);
+    CHECK(volume->report().damaged_blocks == 1);
+    REQUIRE_OK(volume->lookup(kRootNode, "b"));
+    std::vector<std::byte> buffer(200'000);
+    CHECK(!volume->read(node, 0, buffer));
+    CHECK(volume->status()->quarantined == 1);
+    // Writing the same bytes again heals it.
+    REQUIRE_OK(put(node, noise(200'000, 2)));
+    CHECK(get(node) == noise(200'000, 2));
+    CHECK(volume->status()->quarantined == 0);
+  }
+}
+
+namespace {
+
+// Content number i: small, in a block, or in several.
+std::string content_of_file(int i) {
+  constexpr std::size_t kSizes[] = {100, 5000, 300'000, 0};
+  return noise(kSizes[i % 4], static_cast<std::uint64_t>(i) + 1);
+}
+
+Result<CommitReply> store_file(Volume& volume, int i) {
+  const OperationKey key{{}, static_cast<std::uint64_t>(i) * 2 + 1};
+  CommitRequest request;
+  Create create;
+  create.parent = kRootNode;
+  create.name = "f" + std::to_string(i);
+  request.operations = {create};
+  request.key = key;
+  TROTH_TRY(const CommitReply made, volume.commit(request));
+  const std::string text = content_of_file(i);
+  Edit edit;
+  edit.bytes = view(text);
+  Volume::WriteRequest write;
+  write.commit.key = OperationKey{{}, key.number + 1};
+  write.node = made.created[0];
+  write.edits = std::span(&edit, 1);
+  write.replace = true;
+  return volume.write(write);
+}
+
+// In a child: stores files and reports each acknowledged one, until it is killed at the failpoint.
+// The number of acknowledged ones.
+int store_until_killed(VolumeFixture& fixture, const std::string& failpoint) {
+  int pipe_ends[2];
+  REQUIRE(::pipe(pipe_ends) == 0);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    ::close(pipe_ends[0]);
+    auto opened = Volume::open(fixture.path(), fixture.options, fixture.clock);
+    if (!opened || !common::failpoint::arm(failpoint))
+      ::_exit(3);
+    for (int i = 0; i < 40; ++i) {
+      if (!store_file(**opened, i))
+        ::_exit(4);
+      const char byte = 1;
+      if (::write(pipe_ends[1], &byte, 1) != 1)
+        ::_exit(5);
+    }
+    ::_exit(0);
+  }
+  ::close(pipe_ends[1]);
+  int acknowledged = 0;
+  char byte = 0;
+  while (::read(pipe_ends[0], &byte, 1) == 1)
+    ++acknowledged;
+  ::close(pipe_ends[0]);
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK((WIFSIGNALED(status) || WEXITSTATUS(status) == 0));
+  return acknowledged;
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(VolumeFixture, "F1, G6: kill -9 at any step leaves all that was acknowledged") {
+  if (!common::failpoint::kCompiledIn)
+    SKIP_TEST("built without failpoints");
+  for (const std::string place : {"store.commit.before_commit", "store.commit.before_reply",
+                                  "store.sync.before_segments", "store.reserve.before_stable"}) {
+    for (int hit = 1; hit <= 12; hit += 3) {
+      VolumeFixture fixture;
+      fixture.options.reserve_ahead = 8;
+      fixture.create();
+      REQUIRE_OK(fixture.volume->close());
+      fixture.volume.reset();
+      const int acknowledged = store_until_killed(fixture, place + "=kill@" + std::to_string(hit));
+      REQUIRE_OK(fixture.open());
+      CHECK(fixture.volume->report().rolled_back == 0);
+      CHECK(fixture.volume->report().damaged_blocks == 0);
+      for (int i = 0; i < acknowledged; ++i) {
+        const auto found = fixture.volume->lookup(kRootNode, "f" + std::to_string(i));
+        REQUIRE_OK(found);
+        CHECK(fixture.get(found->attributes.node) == content_of_file(i));
+      }
+      // The one under way: not there, made, or whole; and going on from there works, once.
+      for (int i = 0; i < acknowledged + 3; ++i)
+        REQUIRE_OK(store_file(*fixture.volume, i));
+      CHECK(fixture.volume->list_names(kRootNode, "", 100)->size() ==
+            static_cast<std::size_t>(acknowledged + 3));
+      CHECK(fixture.get(fixture.volume->lookup(kRootNode, "f" + std::to_string(acknowledged))
+                            ->attributes.node) == content_of_file(acknowledged));
+    }
+  }
+}
+
+TEST_CASE_FIXTURE(
+    VolumeFixture,
+    "F6, I12: after a failed fsync nothing more is written until it is opened again") {
+  create();
+  const NodeId node = make(kRootNode, "a");
+  REQUIRE_OK(volume->close());
+  volume.reset();
+  auto& failing = use_faulty_disk();
+  options.flush_interval = std::chrono::hours(1);
+  REQUIRE_OK(open());
+  failing.add({.operation = common::io::Operation::Sync,
+               .path_contains = "segments",
+               .error_number = EIO,
+               .before = {}});
+  const auto done = put(node, noise(200'000));
+  REQUIRE_OK(done);
+  CHECK_FAILS(volume->wait_stable(*done, soon()), ErrorCode::IoError);
+  CHECK(!volume->health());
+  CHECK_FAILS(put(node, "more"), ErrorCode::IoError);
+  CHECK(!volume->wait_stable(*done, soon()));
+  CHECK(get(node) == noise(200'000));
+  REQUIRE_OK(open());
+  CHECK(get(node) == noise(200'000));
+  REQUIRE_OK(put(node, "more"));
+}
+
+TEST_CASE_FIXTURE(VolumeFixture,
+                  "F8: a full disk refuses what grows, keeps the rest, and recovers") {
+  std::uint64_t free = std::uint64_t{1} << 40;
+  options.room = [&]() -> Result<VolumeOptions::Room> {
+    return VolumeOptions::Room{free, std::uint64_t{1} << 40};
+  };
+  create();
+  auto& failing = use_faulty_disk();
+  volume.reset();
+  REQUIRE_OK(open());
+  const NodeId node = make(kRootNode, "a");
+  REQUIRE_OK(put(node, noise(100'000)));
+  SUBCASE("a segment cannot be written") {
+    failing.set_space(10'000);
+    CHECK_FAILS(put(node, noise(200'000, 2)), ErrorCode::NoSpace);
+    CHECK(get(node) == noise(100'000));
+    REQUIRE_OK(put(node, "small"));
+    REQUIRE_OK(commit({Unlink{kRootNode, "a"}}));
+    failing.clear();
+    REQUIRE_OK(put(make(kRootNode, "b"), noise(200'000, 2)));
+    REQUIRE_OK(volume->health());
+  }
+  SUBCASE("there is little left: growing stops before the last of it") {
+    free = 1 << 20;
+    REQUIRE_OK(volume->close());
+    REQUIRE_OK(open());
+    CHECK_FAILS(commit({Create{kRootNode, "b"}}), ErrorCode::NoSpace);
+    CHECK_FAILS(volume->reserve(SessionId{1}, 0, 1000), ErrorCode::NoSpace);
+    CHECK(get(node) == noise(100'000));
+    REQUIRE_OK(put(node, "less"));
+    REQUIRE_OK(commit({Unlink{kRootNode, "a"}}));
+  }
+}
+
+TEST_CASE_FIXTURE(VolumeFixture, "F10: a database that lost a part of itself is refused") {
+  create();
+  for (int i = 0; i < 200; ++i)
+    make(kRootNode, "a name of some length " + std::to_string(i));
+  SUBCASE("it was cut") {
+    REQUIRE_OK(volume->close());
+    volume.reset();
+    std::filesystem::resize_file(metadata_path(path()), 8192);
+    CHECK_FAILS(open(), ErrorCode::Corrupt);
+  }
+  SUBCASE("a page is damaged") {
+    REQUIRE_OK(volume->close());
+    volume.reset();
+    auto bytes = test_support::read_file(metadata_path(path()));
+    REQUIRE_OK(bytes);
+    for (std::size_t at = 4096 * 3; at < bytes->size(); at += 4096)
+      (*bytes)[at + 100] ^= 1;
+    REQUIRE_OK(test_support::write_file(metadata_path(path()), *bytes));
+    const Status opened = open();
+    const bool refused = !opened;
+    const bool found = opened && !volume->list_names(kRootNode, "", 1000);
+    CHECK((refused || found));
+  }
+}
+
+TEST_CASE_FIXTURE(VolumeFixture,
+                  "F10: a segment that is gone takes its own blocks and nothing else") {
+  create();
+  const NodeId small = make(kRootNode, "small");
+  const NodeId big = make(kRootNode, "big");
+  REQUIRE_OK(put(small, "in the database"));
+  REQUIRE_OK(put(big, noise(300'000)));
+  REQUIRE_OK(volume->close());
+  volume.reset();
+  std::filesystem::remove(path() + "/segments/00000001.seg");
+  REQUIRE_OK(open());
+  CHECK(get(small) == "in the database");
+  std::vector<std::byte> buffer(300'000);
+  CHECK_FAILS(volume->read(big, 0, buffer), ErrorCode::Corrupt);
+  CHECK(volume->attributes(big)->size == 300'000);
+  REQUIRE_OK(put(big, noise(300'000)));
+  CHECK(get(big) == noise(300'000));
+}
+
+TEST_CASE_FIXTURE(VolumeFixture, "F74: a newer schema and a newer format are refused, and kept") {
+  create();
+  REQUIRE_OK(volume->close());
+  volume.reset();
+  {
+    std::vector<common::db::Migration> newer(volume_migrations().begin(),
+                                             volume_migrations().end());
+    newer.push_back({"CREATE TABLE from_the_future(x INTEGER)"});
+    common::db::Options how;
+    how.application_id = kVolumeApplicationId;
+    const auto db = common::db::Database::open(metadata_path(path()), how, newer, clock);
+    REQUIRE_OK(db);
+    REQUIRE_OK((*db)->close());
+  }
+  CHECK_FAILS(open(), ErrorCode::Unsupported);
+}
+
+TEST_CASE_FIXTURE(VolumeFixture, "many threads change and read one volume at once") {
+  create();
+  constexpr int kThreads = 8;
+  constexpr int kFiles = 40;
+  std::atomic<int> failures{0};
+  std::vector<NodeId> directories;
+  for (int t = 0; t < kThreads; ++t)
+    directories.push_back(make(kRootNode, "d" + std::to_string(t), NodeKind::Directory));
+  const NodeId log = make(kRootNode, "log");
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      const NodeId directory = directories[static_cast<std::size_t>(t)];
+      Seq last{};
+      for (int i = 0; i < kFiles; ++i) {
+        CommitRequest request;
+        request.operations = {Create{directory, "f" + std::to_string(i)}};
+        const auto made = volume->commit(request);
+        if (!made || made->seq <= last || !volume->append({}, log, view("x")) ||
+            volume->attributes(made->created[0])->home != directory ||
+            (i % 8 == 0 && !volume->wait_stable(*made, soon()))) {
+          ++failures;
+          return;
+        }
+        if (i % 8 == 0 && volume->stable_seq() < made->seq)
+          ++failures;
+        last = made->seq;
+      }
+    });
+  }
+  for (std::thread& thread : threads)
+    thread.join();
+  CHECK(failures == 0);
+  CHECK(get(log) == std::string(kThreads * kFiles, 'x'));
+  for (const NodeId directory : directories)
+    CHECK(volume->list_names(directory, "", 1000)->size() == kFiles);
+  CHECK(volume->usage()->nodes == 1 + kThreads + 1 + kThreads * kFiles);
+}
