@@ -10,6 +10,7 @@
 #include "common/sync/locked.hpp"
 #include "fileserver/store/blocks/block_name.hpp"
 #include "fileserver/store/blocks/block_store.hpp"
+#include "fileserver/store/blocks/crc32c.hpp"
 #include "tests/support/test.hpp"
 
 namespace block_test {
@@ -87,6 +88,8 @@ class MemoryIndex final : public BlockIndex {
   };
 
   Result<std::vector<std::optional<Placement>>> find(std::span<const BlockName> names) override {
+    if (failing)
+      return common::fail(ErrorCode::Unavailable, "the index");
     if (before_find)
       before_find();
     auto rows = rows_.lock();
@@ -95,6 +98,9 @@ class MemoryIndex final : public BlockIndex {
       const auto row = rows->find(name);
       found.push_back(row == rows->end() ? std::nullopt : std::optional(row->second));
     }
+    rows.unlock();
+    if (after_find)
+      after_find();
     return found;
   }
   void found_bad(const BlockName& name, const Placement& placement,
@@ -118,7 +124,10 @@ class MemoryIndex final : public BlockIndex {
   }
   std::vector<Bad> bad() { return *bad_.lock(); }
 
-  std::function<void()> before_find;  // set while no other thread uses the index
+  // Set while no other thread uses the index.
+  std::function<void()> before_find;
+  std::function<void()> after_find;  // what it found is told only afterwards
+  bool failing = false;
 
  private:
   common::Locked<std::map<BlockName, Placement>> rows_;
