@@ -145,6 +145,7 @@ class Volume {
   [[nodiscard]] static Result<std::unique_ptr<Volume>> open(const std::string& directory,
                                                             VolumeOptions options,
                                                             const common::Clock& clock);
+  // Without close() it stops as if killed: nothing committed is lost, the next opening recovers.
   ~Volume();
   // What is behind this header; internal to the store.
   struct Parts;
