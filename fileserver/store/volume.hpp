@@ -23,7 +23,8 @@ struct VolumeOptions {
   const common::crypto::Secret* key = nullptr;  // of a sealed volume; must outlive it
   WorkPool* pool = nullptr;                     // shared by volumes; null: callers hash alone
   bool compress = true;
-  // Commits become visible only by set_visible() (replicated volumes); else at once.
+  // Commits become visible only by set_visible() (replicated volumes), after opening nothing is;
+  // else at once.
   bool hold_visible = false;
   std::chrono::milliseconds flush_interval{50};
   std::uint32_t segment_bytes = 256 << 20;

@@ -256,12 +256,12 @@ Result<CommitReply> Volume::Parts::commit_in(WriteTx& tx, const CommitRequest& r
     out_of_reserve = true;
     return fail(ErrorCode::Unavailable, "no node id is reserved");
   };
+  if (request.upload != nullptr)
+    TROTH_TRY_VOID(enter_blocks(tx, context.seq, *request.upload));
   TROTH_TRY(Executed executed, execute(tx, context, request.operations));
   if (request.check_touched)
     TROTH_TRY_VOID(request.check_touched(executed.nodes));
   TROTH_TRY_VOID(check_quota(tx, request, context.before, executed));
-  if (request.upload != nullptr)
-    TROTH_TRY_VOID(enter_blocks(tx, context.seq, *request.upload));
   CommitHeader header{
       context.seq, context.epoch, context.time, request.caller.principal, request.caller.session,
       request.key};

@@ -51,7 +51,9 @@ CommitRequest with_content(const CommitRequest& request, Upload* upload, NodeId 
 template <typename Make>
 Result<CommitReply> commit_content(Volume::Parts& parts, const CommitRequest& request, NodeId node,
                                    std::optional<Seq> wanted, Make&& make) {
-  Upload upload = parts.blocks->begin_upload();
+  // Blocks that the caller has put there already are in the caller's own.
+  Upload own = parts.blocks->begin_upload();
+  Upload& upload = request.upload != nullptr ? *request.upload : own;
   for (int attempt = 1;; ++attempt) {
     // The present version, whatever is visible: it is what will be replaced.
     TROTH_TRY(const Base base, parts.db->read([&](ReadTx& tx) -> Result<Base> {
@@ -73,8 +75,8 @@ Result<CommitReply> commit_content(Volume::Parts& parts, const CommitRequest& re
         with_content(request, &upload, node, std::move(content), wanted.value_or(version)));
     if (done || attempt == kMostAttempts)
       return done;
-    const bool gone = done.error().code == ErrorCode::Unavailable;
-    if (gone && parts.health_ok())
+    const bool gone = done.error().code == ErrorCode::Unavailable && !parts.follows.load();
+    if (gone && request.upload == nullptr)
       parts.blocks->forget_reused(upload);
     else if (done.error().code != ErrorCode::Conflict || wanted)
       return done;

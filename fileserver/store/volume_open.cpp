@@ -84,8 +84,13 @@ Status Volume::Parts::open_blocks() {
   store.compress = options.compress;
   store.fetch_elsewhere = options.fetch_elsewhere;
   blocks = std::make_unique<BlockStore>(*segments, index, *options.pool, std::move(store));
-  collector = std::make_unique<Collector>(*segments, *blocks, roots, CollectorOptions{});
+  begin_collecting();
   return {};
+}
+
+void Volume::Parts::begin_collecting() {
+  collector.reset();  // ends its round first
+  collector = std::make_unique<Collector>(*segments, *blocks, roots, CollectorOptions{});
 }
 
 Status Volume::Parts::check_key() const {
@@ -288,7 +293,8 @@ Status Volume::Parts::load() {
     return {};
   };
   TROTH_TRY_VOID(db->read(look));
-  visible.store(last_seq.load());
+  // With several copies only the owner knows what a quorum has (R20).
+  visible.store(options.hold_visible ? 0 : last_seq.load());
   stable_seqs.reset(Seq{last_seq.load()});
   *retention.lock() = options.retention;
   return {};

@@ -75,6 +75,8 @@ struct Volume::Parts {
   [[nodiscard]] Status open_database();
   [[nodiscard]] Status open_blocks();
   [[nodiscard]] Status check_key() const;
+  // From here on a round of collecting begins with nothing marked.
+  void begin_collecting();
   struct Identity {
     common::VolumeId id;
     VolumeUuid uuid{};
@@ -105,7 +107,6 @@ struct Volume::Parts {
   // Refuses a total above the setting of this name, if there is one.
   [[nodiscard]] static Status check_limit(ReadTx& tx, std::string_view setting,
                                           std::uint64_t total);
-  [[nodiscard]] bool health_ok() const { return db->health().has_value(); }
   void look_at_room();
   [[nodiscard]] MayMove may_move() const {
     return [this](const BlockName& name, const Placement& old) {

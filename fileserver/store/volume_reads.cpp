@@ -43,9 +43,12 @@ std::optional<std::uint64_t> quota(const std::optional<Bytes>& value) {
 
 Result<At> Volume::Parts::resolve(ReadTx& tx, At at, NodeId node) const {
   const std::uint64_t top = visible.load();
+  if (!at && !options.hold_visible)
+    return At();  // with nothing held back the present rows are the visible ones
   if (!at) {
-    // With nothing held back the present rows are the visible ones.
-    return options.hold_visible ? At(Seq{top}) : At();
+    if (top < floor.load() || top == 0)
+      return fail(ErrorCode::Unavailable, "nothing of this volume is visible yet");
+    return At(Seq{top});
   }
   if (at->value > top)
     return fail(ErrorCode::NotFound, "commit {} is not there yet", at->value);

@@ -95,10 +95,10 @@ Status Volume::redo(const CommitRecord& record, Upload* upload) {
     context.time = record.time;
     context.redo = true;
     context.seal = &parts.seal;
+    TROTH_TRY_VOID(parts.enter_blocks(tx, record.seq, pinned));
     TROTH_TRY(const Executed executed, execute(tx, context, record.operations));
     if (executed.resolved != record.operations)
       return fail(ErrorCode::Protocol, "commit {} is not resolved", record.seq.value);
-    TROTH_TRY_VOID(parts.enter_blocks(tx, record.seq, pinned));
     return write_commit(
         tx, {record.seq, record.epoch, record.time, record.principal, record.session, record.key},
         executed);
@@ -152,6 +152,9 @@ Status Volume::roll_back(Seq seq) {
   if (seq.value < parts.floor.load())
     return fail(ErrorCode::Expired, "commit {} is below the floor {}", seq.value,
                 parts.floor.load());
+  // History becomes present: what a round of collecting has seen of either is void.
+  const auto upkeep = parts.upkeep.lock();
+  parts.begin_collecting();
   const auto undo = [&](WriteTx& tx) -> Result<Seq> {
     TROTH_TRY_VOID(roll_back_rows(tx, seq));
     TROTH_TRY(const Head head, read_head(tx));

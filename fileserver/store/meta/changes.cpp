@@ -157,10 +157,20 @@ Status Changes::end(Node& node) {
   return tx_.run("DELETE FROM xattr WHERE node = ?", id.value);
 }
 
+Status Changes::check_block(const BlockName& name) {
+  TROTH_TRY(auto row, tx_.query("SELECT 1 FROM block WHERE name = ?", name.view()));
+  TROTH_TRY(const bool there, row.step());
+  if (!there)
+    return fail(ErrorCode::Unavailable, "blocks are gone that a content is made of");
+  return {};
+}
+
 Status Changes::set_content(Node& node, const Content& content, std::size_t position) {
   if (node.content_set)
     return fail(ErrorCode::InvalidArgument, "one commit sets a node's content once");
   node.content_set = true;
+  if (!content.root.is_hole() && content.root != node.now.root)
+    TROTH_TRY_VOID(check_block(content.root));
   Attributes& now = node.now.attributes;
   now.size = content.size;
   now.allocated = content.allocated;

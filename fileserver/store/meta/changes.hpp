@@ -57,6 +57,8 @@ class Changes {
   [[nodiscard]] Status finish(Executed& into);
 
  private:
+  // I1: a row refers to what the index has.
+  [[nodiscard]] Status check_block(const BlockName& name);
   [[nodiscard]] Status write_node(const Node& node);
   [[nodiscard]] Status move_to_history(NodeId node);
   [[nodiscard]] Result<std::uint32_t> links_in(NodeId node, NodeId directory);

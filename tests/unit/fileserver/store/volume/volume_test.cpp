@@ -239,7 +239,9 @@ TEST_CASE_FIXTURE(VolumeFixture, "R29: granted ids belong to who was granted the
 TEST_CASE_FIXTURE(VolumeFixture, "R20: what is held back is not seen until it is visible") {
   options.hold_visible = true;
   create();
-  const Seq before = volume->visible_seq();
+  CHECK_FAILS(volume->attributes(kRootNode), ErrorCode::Unavailable);
+  const Seq before = volume->last_seq();
+  REQUIRE_OK(volume->set_visible(before));
   const NodeId node = make(kRootNode, "a");
   CHECK_FAILS(volume->attributes(node), ErrorCode::NotFound);
   CHECK_FAILS(volume->lookup(kRootNode, "a"), ErrorCode::NotFound);
