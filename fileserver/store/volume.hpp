@@ -87,12 +87,16 @@ struct CommitRequest {
 struct CommitReply {
   Seq seq;
   Epoch epoch;
-  std::int64_t time = 0;           // of the commit
-  Seq stable;                      // as of now
-  bool replayed = false;           // answered from the record: it had been executed before
-  std::vector<NodeOutcome> nodes;  // all touched
-  std::vector<NodeId> created;     // by operation; 0: none
-  std::uint64_t number = 0;        // for wait_stable()
+  std::int64_t time = 0;  // of the commit
+  Seq stable;             // as of now
+  bool replayed = false;  // answered from the record: it had been executed before
+  // All touched; of a replayed one: those that its operations name, as they were then, if they were
+  // there.
+  std::vector<NodeOutcome> nodes;
+  // By operation, 0: none. write(), append() and copy_range() put the content's before the
+  // caller's.
+  std::vector<NodeId> created;
+  std::uint64_t number = 0;  // for wait_stable()
 };
 
 struct Usage {

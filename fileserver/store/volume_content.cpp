@@ -46,6 +46,23 @@ CommitRequest with_content(const CommitRequest& request, Upload* upload, NodeId 
   return full;
 }
 
+// A retry is answered before anything is prepared: what it worked on may have gone since. Nothing
+// if the key is new, or there is none; else the answer, or why there is none (R4).
+std::optional<Result<CommitReply>> answer_retry(Volume::Parts& parts,
+                                                const CommitRequest& request) {
+  if (!request.key)
+    return std::nullopt;
+  const auto record =
+      parts.db->read([&](ReadTx& tx) { return read_record_of(tx, *request.key, parts.seal); });
+  if (record && !*record)
+    return std::nullopt;
+  // The transaction looks at the key before anything else.
+  CommitRequest again = request;
+  again.operations = {SetContent{}};
+  again.upload = nullptr;
+  return parts.commit(again);
+}
+
 // Makes a content from a base and commits it, again while others commit in between.
 // `make` (Upload&, const Base&) -> Result<Content>.
 template <typename Make>
@@ -66,8 +83,7 @@ Result<CommitReply> commit_content(Volume::Parts& parts, const CommitRequest& re
       return Base{*attributes, *std::move(content)};
     }));
     const Seq version = base.attributes.data_version;
-    // A key that was executed is answered by the transaction, even if the file has moved on.
-    if (wanted && *wanted != version && !request.key)
+    if (wanted && *wanted != version)
       return fail(ErrorCode::Conflict, "node {} has content of commit {}, not {}", node.value,
                   version.value, wanted->value);
     TROTH_TRY(Content content, make(upload, base));
@@ -94,6 +110,8 @@ Result<CommitReply> Volume::write(const WriteRequest& request) {
   const bool whole = request.replace && request.edits.size() <= 1 && !request.size &&
                      (request.edits.empty() ||
                       (request.edits[0].kind == Edit::Kind::Data && request.edits[0].offset == 0));
+  if (auto answer = answer_retry(parts, request.commit))
+    return *std::move(answer);
   const auto make = [&](Upload& upload, const Base& base) -> Result<Content> {
     if (whole)
       return make_content(*parts.blocks, upload,
@@ -123,6 +141,8 @@ Result<CommitReply> Volume::append(CommitRequest request, NodeId node, ByteView 
     if (done || done.error().code != ErrorCode::Conflict)
       return done;
   }
+  if (auto answer = answer_retry(parts, request))
+    return *std::move(answer);
   return commit_content(parts, request, node, std::nullopt, [&](Upload& upload, const Base& base) {
     return append_content(*parts.blocks, upload, base.content, bytes);
   });
@@ -130,6 +150,8 @@ Result<CommitReply> Volume::append(CommitRequest request, NodeId node, ByteView 
 
 Result<CommitReply> Volume::copy_range(const CopyRequest& request) {
   Parts& parts = *parts_;
+  if (auto answer = answer_retry(parts, request.commit))
+    return *std::move(answer);
   TROTH_TRY(const Base from, read_base(parts, request.from, request.at));
   CommitRequest commit = request.commit;
   // Its blocks are taken over without being looked at: they must still be somebody's.

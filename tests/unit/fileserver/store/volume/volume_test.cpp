@@ -165,6 +165,45 @@ TEST_CASE_FIXTURE(VolumeFixture,
   check_again();
 }
 
+TEST_CASE_FIXTURE(VolumeFixture, "R4: a retried write is answered when its file has gone") {
+  create();
+  const NodeId node = make(kRootNode, "a");
+  const std::string text = noise(10'000);
+  Edit edit;
+  edit.bytes = view(text);
+  Volume::WriteRequest write;
+  write.commit.key = OperationKey{{}, 5};
+  write.node = node;
+  write.edits = std::span(&edit, 1);
+  const auto written = volume->write(write);
+  REQUIRE_OK(written);
+  CommitRequest append;
+  append.key = OperationKey{{}, 6};
+  const auto appended = volume->append(append, node, view(text));
+  REQUIRE_OK(appended);
+  Volume::CopyRequest copy;
+  copy.commit.key = OperationKey{{}, 7};
+  copy.from = copy.to = node;
+  copy.length = 100;
+  copy.to_offset = 50'000;
+  const auto copied = volume->copy_range(copy);
+  REQUIRE_OK(copied);
+  REQUIRE_OK(commit({Unlink{kRootNode, "a"}}));
+  const auto written_again = volume->write(write);
+  REQUIRE_OK(written_again);
+  CHECK(written_again->seq == written->seq);
+  const auto appended_again = volume->append(append, node, view(text));
+  REQUIRE_OK(appended_again);
+  CHECK(appended_again->seq == appended->seq);
+  const auto copied_again = volume->copy_range(copy);
+  REQUIRE_OK(copied_again);
+  CHECK(copied_again->seq == copied->seq);
+  write.commit.caller.principal = 9;
+  CHECK_FAILS(volume->write(write), ErrorCode::PermissionDenied);
+  write.commit.key = OperationKey{{}, 8};
+  CHECK_FAILS(volume->write(write), ErrorCode::NotFound);
+}
+
 TEST_CASE_FIXTURE(VolumeFixture,
                   "R4: a retry below the forgotten mark is refused, never executed") {
   options.retention = {std::chrono::seconds{0}, 1};
