@@ -77,7 +77,15 @@ Result<Credential> log_in(const UserSession& session, LoginArguments& arguments)
     TROTH_TRY(const auto keytab, ticket::load_keytab(arguments.keytab));
     // Who has a keytab needs no renewal.
     wanted.renew = {};
-    return session.kdc.login(std::move(wanted), keytab, session.deadline());
+    auto tgt = session.kdc.login(std::move(wanted), keytab, session.deadline());
+    if (!tgt && is_wrong_key(tgt.error())) {
+      return fail(
+          ErrorCode::Unauthenticated,
+          "the KDC does not know {} by a key in {}: it has a newer key, or is gone; write a "
+          "new keytab with: troth service keytab {}",
+          keytab.principal(), arguments.keytab, keytab.principal());
+    }
+    return tgt;
   }
   if (arguments.user.empty()) {
     TROTH_TRY(arguments.user, local_user());

@@ -49,18 +49,24 @@ Result<UserSession> open_user_session(const std::string& cell) {
                      auth::KdcClient(std::move(options)), std::move(cache)};
 }
 
+bool is_wrong_key(const common::Error& error) {
+  // A clock, a certificate or a service that does not prove itself say so themselves.
+  return error.code == ErrorCode::Unauthenticated &&
+         (error.message == ticket::refused().value().message ||
+          error.message.starts_with("the name or the password"));
+}
+
 common::Error explain(const common::Error& error) {
   common::Error told = error;
   switch (error.code) {
     case ErrorCode::Unauthenticated:
-      // A clock, a certificate or a service that does not prove itself say so themselves.
-      if (error.message == ticket::refused().value().message ||
-          error.message.starts_with("the name or the password"))
+      if (is_wrong_key(error))
         told.message = "unknown user or wrong password; check both and try again";
       break;
     case ErrorCode::Overloaded:
     case ErrorCode::ResourceExhausted:
-      if (error.retry_after.count() > 0) {
+      // The KDC names the wait itself when somebody guesses too often.
+      if (error.retry_after.count() > 0 && error.message.find("; wait ") == std::string::npos) {
         const auto seconds = std::chrono::ceil<std::chrono::seconds>(error.retry_after).count();
         told.message += fmt::format("; try again in {} s", seconds);
       }

@@ -29,6 +29,9 @@ struct UserSession {
 // `cell` as --cell gave it. Asks nobody.
 common::Result<UserSession> open_user_session(const std::string& cell);
 
+// The KDC did not take the password or keytab that was proven; why, it does not say.
+bool is_wrong_key(const common::Error& error);
+
 // An error of the KDC or on the way to it, as the one line that a person sees. `who` logs in.
 common::Error explain(const common::Error& error);
 

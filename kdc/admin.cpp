@@ -54,8 +54,8 @@ Status check_password_end(const AdminOperation& operation, AdminCall& call) {
   if (!end || *end > time_now(call.tools().clock) || operation.name == "passwd" ||
       operation.name == "whoami")
     return {};
-  return fail(ErrorCode::Expired, "the password of {} has ended; set a new one: troth passwd",
-              call.caller().name);
+  return fail(ErrorCode::Expired, "the password of {} has ended; set a new one: troth passwd {}",
+              call.caller().name, call.caller().name);
 }
 
 }  // namespace

@@ -102,8 +102,8 @@ Result<Bytes> Exchanges::grant_as(AsAttempt& attempt) {
     return fail(ErrorCode::PermissionDenied, "{} is disabled; ask an administrator", client.name);
   const bool ended = client.password_end && *client.password_end <= now;
   if (ended && request.service != kAdminService) {
-    return fail(ErrorCode::Expired, "the password of {} has ended; set a new one: troth passwd",
-                client.name);
+    return fail(ErrorCode::Expired, "the password of {} has ended; set a new one: troth passwd {}",
+                client.name, client.name);
   }
   TROTH_TRY(const Parties parties, find_parties(database_, client.id, request.service));
   const TicketWanted wanted{

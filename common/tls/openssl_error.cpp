@@ -56,16 +56,21 @@ std::string date_text(WallTime time) {
 Error certificate_error(long verify_result, std::string_view whom, x509_st* certificate) {
   switch (verify_result) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
-      return Error{ErrorCode::Expired,
-                   fmt::format("the certificate of {} expired on {}; issue a new one", whom,
-                               certificate == nullptr ? "an unknown day"
-                                                      : date_text(not_after_of(certificate)))};
+      return Error{
+          ErrorCode::Expired,
+          fmt::format("the certificate of {} expired{}; issue a new one, or set this machine's "
+                      "clock right: it shows {}",
+                      whom,
+                      certificate == nullptr ? "" : " on " + date_text(not_after_of(certificate)),
+                      date_text(SystemClock().wall_now()))};
     case X509_V_ERR_CERT_NOT_YET_VALID:
       return Error{
           ErrorCode::Expired,
           fmt::format(
-              "the certificate of {} is valid only from {}; check the clocks", whom,
-              certificate == nullptr ? "an unknown day" : date_text(not_before_of(certificate)))};
+              "the certificate of {} is {}; set this machine's clock right: it shows {}", whom,
+              certificate == nullptr ? "not valid yet"
+                                     : "valid only from " + date_text(not_before_of(certificate)),
+              date_text(SystemClock().wall_now()))};
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
       return Error{

@@ -16,7 +16,9 @@ namespace common::tls {
 // none.
 std::string take_openssl_text();
 
-// What a certificate check (X509_V_ERR_...) found wrong with the certificate of `whom`.
+// What a certificate check (X509_V_ERR_...) found wrong with the certificate of `whom`. Its days
+// are left out where `certificate` is null: OpenSSL keeps no peer's that it has refused. The clock
+// that it was judged by is told, since that may as well be what is wrong.
 Error certificate_error(long verify_result, std::string_view whom, x509_st* certificate);
 
 // The peer ended the session with this alert.

@@ -162,7 +162,7 @@ TEST_CASE("services and hosts get keytabs that nobody else can read") {
          "troth: ", {.as = "host"});
   succeed(*cell, {"service", "delete", "host/desk7", "--password-stdin"},
           {.input = line(kAdministratorPassword)});
-  refuse(*cell, {"login", "--keytab", keytab}, "wrong", {.as = "host"});
+  refuse(*cell, {"login", "--keytab", keytab}, "troth service keytab", {.as = "host"});
 }
 
 TEST_CASE("policies are shown, changed and obeyed") {

@@ -400,7 +400,7 @@ TEST_CASE_FIXTURE(Fixture,
   const auto answer = as("alice", alice);
   CHECK_FAILS(answer, ErrorCode::Expired);
   CHECK(test_support::said(answer) ==
-        "expired: the password of alice has ended; set a new one: troth passwd");
+        "expired: the password of alice has ended; set a new one: troth passwd alice");
   CHECK_OK(as("alice", alice, kdc::kAdminService));
 }
 

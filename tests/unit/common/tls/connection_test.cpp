@@ -2,12 +2,14 @@
 
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <string_view>
 #include <vector>
 
+#include "common/tls/openssl_error.hpp"
 #include "common/tls/socket_bio.hpp"
 #include "tests/support/test.hpp"
 #include "tests/support/test_cell.hpp"
@@ -88,6 +90,20 @@ TEST_CASE("a foreign server is refused by the client, in one sentence") {
   CHECK_FAILS(pair.client_result, ErrorCode::Unauthenticated);
   CHECK(says(pair.client_result, "localhost was not issued by this cell's authority"));
   CHECK(says(pair.server_result, "does not accept our certificate"));
+}
+
+TEST_CASE("a peer's certificate out of its days is told with the clock that says so") {
+  const auto today = [] { return common::tls::date_text(common::SystemClock().wall_now()); };
+  for (const long verdict : {X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_CERT_NOT_YET_VALID}) {
+    CAPTURE(verdict);
+    const std::string before = today();
+    // As after a refused handshake, which leaves no certificate of the peer's.
+    const auto error = common::tls::certificate_error(verdict, "fs1", nullptr);
+    CHECK(error.code == ErrorCode::Expired);
+    const std::string shows = "set this machine's clock right: it shows ";
+    CHECK((error.message.ends_with(shows + before) || error.message.ends_with(shows + today())));
+    CHECK(error.message.find("unknown") == std::string::npos);
+  }
 }
 
 TEST_CASE("a node's certificate is proved and its role is known") {
