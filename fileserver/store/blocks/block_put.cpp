@@ -1,4 +1,4 @@
-#include <numeric>
+#include <algorithm>
 
 #include "fileserver/store/blocks/block_name.hpp"
 #include "fileserver/store/blocks/block_store_state.hpp"
@@ -9,11 +9,19 @@ namespace {
 
 using common::ErrorCode;
 using common::fail;
+using common::MutexLock;
 
-// Small blocks are written together up to this, so that writes stay parallel.
-constexpr std::size_t kGroupBytes = 128 * 1024;
-// What is hashed before it is written, so that it is still in the CPU's cache by then.
-constexpr std::size_t kWaveBytes = 4 << 20;
+// What one thread takes at once of many blocks: hashed, looked up together and written by one call
+// while it is still in the CPU's own cache. Less than this is done before a helper has woken up.
+constexpr std::size_t kLeastShare = 64 * 1024;
+constexpr std::size_t kMostShare = 256 * 1024;
+
+std::size_t bytes_of(std::span<const ByteView> blocks) {
+  std::size_t bytes = 0;
+  for (const ByteView block : blocks)
+    bytes += block.size();
+  return bytes;
+}
 
 }  // namespace
 
@@ -23,49 +31,42 @@ void BlockStore::State::keep_list(const BlockName& name, ByteView bytes) {
   lists.insert(name, std::move(names));
 }
 
-// Pins each name that the upload does not have yet, and returns those that no living upload has
-// written. `unsettled` are the new pins that nothing stands behind yet.
-Result<std::vector<BlockStore::State::Item>> BlockStore::State::pin_absent(
-    Upload& upload, std::vector<Item> items, std::unordered_set<BlockName>& unsettled) {
-  std::vector<Item> absent;
-  for (Item& item : items) {
-    if (!upload.names_.insert(item.name).second)
-      continue;  // settled by this upload, or the same bytes twice in one call
+// Pins each name that the upload does not have yet, and leaves those that no living upload has
+// written: nothing stands behind these pins so far.
+void BlockStore::State::pin_absent(Filling& filling, std::vector<Item>& items) {
+  MutexLock lock(filling.mutex);
+  std::erase_if(items, [&](Item& item) {
+    // There already: settled by this upload, or the same bytes twice in one call.
+    if (!filling.upload.names_.insert(item.name).second)
+      return true;
     const BlockPins::Pinned pinned = pins->pin(item.name);
-    if (pinned.record) {
-      // Whichever upload is committed first enters the row.
-      upload.written_.push_back(*pinned.record);
-      continue;
-    }
     item.condemned = pinned.condemned;
-    unsettled.insert(item.name);
-    absent.push_back(item);
-  }
-  return absent;
+    // Whichever upload is committed first enters the row.
+    if (pinned.record)
+      filling.upload.written_.push_back(*pinned.record);
+    return pinned.record.has_value();
+  });
 }
 
-Status BlockStore::State::drop_indexed(Upload& upload, std::vector<Item>& items,
-                                       std::unordered_set<BlockName>& unsettled) {
+Status BlockStore::State::drop_indexed(Filling& filling, std::vector<Item>& items) {
   std::vector<BlockName> names;
   names.reserve(items.size());
   for (const Item& item : items)
     names.push_back(item.name);
   TROTH_TRY(const auto found, index.find(names));
-  std::vector<Item> absent;
+  MutexLock lock(filling.mutex);
+  std::size_t kept = 0;
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (found[i] && !items[i].condemned && !is_known_bad(names[i], *found[i])) {
-      upload.reused_.push_back(names[i]);
-      unsettled.erase(names[i]);
-    } else {
-      absent.push_back(items[i]);
-    }
+    if (found[i] && !items[i].condemned && !is_known_bad(names[i], *found[i]))
+      filling.upload.reused_.push_back(names[i]);
+    else
+      items[kept++] = items[i];
   }
-  items = std::move(absent);
+  items.resize(kept);
   return {};
 }
 
-Result<std::vector<NewBlock>> BlockStore::State::write_group(BlockKind kind,
-                                                             std::span<const Item> items) {
+Status BlockStore::State::write(Filling& filling, BlockKind kind, std::vector<Item>& items) {
   std::vector<PreparedBlock> prepared;
   prepared.reserve(items.size());
   for (const Item& item : items)
@@ -74,81 +75,46 @@ Result<std::vector<NewBlock>> BlockStore::State::write_group(BlockKind kind,
   const std::uint32_t from = segments.newest();
   pins->begin_append(from);
   const auto placements = segments.append(prepared);
-  std::vector<NewBlock> blocks;
   if (placements) {
-    blocks.reserve(items.size());
+    MutexLock lock(filling.mutex);
     for (std::size_t i = 0; i < items.size(); ++i) {
-      blocks.push_back(
+      filling.upload.written_.push_back(
           pins->set_record({items[i].name, kind, prepared[i].raw_length, (*placements)[i]}));
     }
+    items.clear();
   }
   pins->end_append(from);
-  if (!placements)
-    return tl::unexpected(placements.error());
-  return blocks;
+  return placements ? Status() : tl::unexpected(placements.error());
 }
 
-Status BlockStore::State::write(Upload& upload, BlockKind kind, std::span<const Item> items,
-                                std::unordered_set<BlockName>& unsettled) {
-  std::vector<std::span<const Item>> groups;
-  std::size_t bytes = 0;
-  for (std::size_t begin = 0; begin < items.size();) {
-    std::size_t end = begin;
-    std::size_t length = 0;
-    while (end < items.size() && (end == begin || length + items[end].bytes.size() <= kGroupBytes))
-      length += items[end++].bytes.size();
-    groups.push_back(items.subspan(begin, end - begin));
-    begin = end;
-    bytes += length;
-  }
-  std::vector<std::vector<NewBlock>> written(groups.size());
-  const Status status = for_each(groups.size(), bytes, [&](std::size_t i) -> Status {
-    TROTH_TRY(written[i], write_group(kind, groups[i]));
+// Brings the blocks into the upload, and what is not there into a segment.
+Status BlockStore::State::settle(Filling& filling, BlockKind kind, std::vector<Item> items) {
+  pin_absent(filling, items);
+  if (items.empty())
     return {};
-  });
-  // Also after a failure: what was written is there, and pinned.
-  for (const auto& group : written) {
-    for (const NewBlock& block : group) {
-      upload.written_.push_back(block);
-      unsettled.erase(block.name);
+  Status status = drop_indexed(filling, items);
+  if (status && !items.empty())
+    status = write(filling, kind, items);
+  if (!status) {
+    MutexLock lock(filling.mutex);
+    for (const Item& item : items) {
+      filling.upload.names_.erase(item.name);
+      pins->unpin(item.name);
     }
   }
   return status;
 }
 
-Status BlockStore::State::put_named(Upload& upload, BlockKind kind, std::vector<Item> items) {
-  std::unordered_set<BlockName> unsettled;
-  const auto settle = [&]() -> Status {
-    TROTH_TRY(auto absent, pin_absent(upload, std::move(items), unsettled));
-    if (absent.empty())
-      return {};
-    TROTH_TRY_VOID(drop_indexed(upload, absent, unsettled));
-    return write(upload, kind, absent, unsettled);
-  };
-  Status status = settle();
-  for (const BlockName& name : unsettled) {
-    upload.names_.erase(name);
-    pins->unpin(name);
-  }
-  return status;
-}
-
-Status BlockStore::State::put_wave(Upload& upload, BlockKind kind, std::span<const ByteView> blocks,
-                                   std::span<BlockName> names) {
-  const std::size_t bytes =
-      std::transform_reduce(blocks.begin(), blocks.end(), std::size_t{0}, std::plus<>(),
-                            [](ByteView block) { return block.size(); });
-  const auto name_one = [&](std::size_t i) -> Status {
-    TROTH_TRY_VOID(check_canonical(kind, blocks[i]));
-    TROTH_TRY(names[i], name_block(kind, blocks[i]));
-    return {};
-  };
-  TROTH_TRY_VOID(for_each(blocks.size(), bytes, name_one));
+Status BlockStore::State::put_share(Filling& filling, BlockKind kind,
+                                    std::span<const ByteView> blocks, std::span<BlockName> names) {
   std::vector<Item> items;
   items.reserve(blocks.size());
-  for (std::size_t i = 0; i < blocks.size(); ++i)
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    TROTH_TRY_VOID(check_canonical(kind, blocks[i]));
+    TROTH_TRY(names[i], name_block(kind, blocks[i]));
     items.push_back({names[i], blocks[i]});
-  TROTH_TRY_VOID(put_named(upload, kind, std::move(items)));
+  }
+  TROTH_TRY_VOID(settle(filling, kind, std::move(items)));
   if (kind == BlockKind::List) {
     for (std::size_t i = 0; i < blocks.size(); ++i)
       keep_list(names[i], blocks[i]);
@@ -157,22 +123,35 @@ Status BlockStore::State::put_wave(Upload& upload, BlockKind kind, std::span<con
 }
 
 Result<BlockName> BlockStore::put(Upload& upload, BlockKind kind, ByteView bytes) {
+  State::Filling filling{upload};
   BlockName name;
-  TROTH_TRY_VOID(state_->put_wave(upload, kind, std::span(&bytes, 1), std::span(&name, 1)));
+  TROTH_TRY_VOID(state_->put_share(filling, kind, std::span(&bytes, 1), std::span(&name, 1)));
   return name;
 }
 
 Result<std::vector<BlockName>> BlockStore::put_many(Upload& upload, BlockKind kind,
                                                     std::span<const ByteView> blocks) {
-  std::vector<BlockName> names(blocks.size());
-  for (std::size_t begin = 0; begin < blocks.size();) {
-    std::size_t end = begin;
-    for (std::size_t bytes = 0; end < blocks.size() && bytes < kWaveBytes; ++end)
-      bytes += blocks[end].size();
-    TROTH_TRY_VOID(state_->put_wave(upload, kind, blocks.subspan(begin, end - begin),
-                                    std::span(names).subspan(begin, end - begin)));
-    begin = end;
+  // Twice as many shares as threads, so that one that is held up does not hold up all.
+  const std::size_t bytes = bytes_of(blocks);
+  const std::size_t share =
+      std::clamp(bytes / (2 * state_->pool.threads()), kLeastShare, kMostShare);
+  std::vector<std::pair<std::size_t, std::size_t>> shares;  // first, count
+  std::size_t filled = share;
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    if (filled + blocks[i].size() > share) {
+      shares.emplace_back(i, 0);
+      filled = 0;
+    }
+    filled += blocks[i].size();
+    ++shares.back().second;
   }
+  State::Filling filling{upload};
+  std::vector<BlockName> names(blocks.size());
+  TROTH_TRY_VOID(state_->for_each(shares.size(), bytes, [&](std::size_t i) {
+    const auto [first, count] = shares[i];
+    return state_->put_share(filling, kind, blocks.subspan(first, count),
+                             std::span(names).subspan(first, count));
+  }));
   return names;
 }
 
@@ -182,7 +161,8 @@ Status BlockStore::put_named(Upload& upload, const BlockName& name, BlockKind ki
   TROTH_TRY(const BlockName its_name, name_block(kind, bytes));
   if (its_name != name)
     return fail(ErrorCode::InvalidArgument, "these {} bytes have another name", bytes.size());
-  return state_->put_named(upload, kind, {{name, bytes}});
+  State::Filling filling{upload};
+  return state_->settle(filling, kind, {{name, bytes}});
 }
 
 Status BlockStore::reuse(Upload& upload, const BlockName& name) {

@@ -18,26 +18,27 @@ struct BlockStore::State {
         options(std::move(options_)),
         lists(options.list_cache_bytes) {}
 
-  // One block on its way through put_many.
+  // One block on its way into an upload.
   struct Item {
     BlockName name;
     ByteView bytes;
     bool condemned = false;  // when it was pinned: its row, if there is one, is about to go
   };
+  // An upload while one call fills it, maybe from several threads.
+  struct Filling {
+    Upload& upload;
+    common::Mutex mutex = {};  // of what the upload holds
+  };
 
   [[nodiscard]] Status for_each(std::size_t count, std::size_t bytes,
                                 const std::function<Status(std::size_t)>& task);
-  [[nodiscard]] Status put_wave(Upload& upload, BlockKind kind, std::span<const ByteView> blocks,
-                                std::span<BlockName> names);
-  [[nodiscard]] Status put_named(Upload& upload, BlockKind kind, std::vector<Item> items);
-  [[nodiscard]] Result<std::vector<Item>> pin_absent(Upload& upload, std::vector<Item> items,
-                                                     std::unordered_set<BlockName>& unsettled);
-  [[nodiscard]] Status drop_indexed(Upload& upload, std::vector<Item>& items,
-                                    std::unordered_set<BlockName>& unsettled);
-  [[nodiscard]] Status write(Upload& upload, BlockKind kind, std::span<const Item> items,
-                             std::unordered_set<BlockName>& unsettled);
-  [[nodiscard]] Result<std::vector<NewBlock>> write_group(BlockKind kind,
-                                                          std::span<const Item> items);
+  [[nodiscard]] Status put_share(Filling& filling, BlockKind kind, std::span<const ByteView> blocks,
+                                 std::span<BlockName> names);
+  [[nodiscard]] Status settle(Filling& filling, BlockKind kind, std::vector<Item> items);
+  // These three take out of `items` what they have settled.
+  void pin_absent(Filling& filling, std::vector<Item>& items);
+  [[nodiscard]] Status drop_indexed(Filling& filling, std::vector<Item>& items);
+  [[nodiscard]] Status write(Filling& filling, BlockKind kind, std::vector<Item>& items);
   void keep_list(const BlockName& name, ByteView bytes);
 
   [[nodiscard]] bool is_known_bad(const BlockName& name, const Placement& placement);

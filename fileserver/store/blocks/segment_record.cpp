@@ -25,6 +25,8 @@ constexpr std::size_t kNameBytes = sizeof(BlockName::bytes);
 // Below this the record's own header outweighs whatever compression could save.
 constexpr std::size_t kLeastToCompress = 128;
 constexpr int kZstdLevel = 1;
+// Above this a look at a sample is cheaper than to let zstd find out that nothing can be saved.
+constexpr std::size_t kLeastToSample = 32 * 1024;
 
 // Where fields of a record header begin.
 constexpr std::size_t kAtFormat = 4;
@@ -93,11 +95,31 @@ struct FreeCompressor {
   void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
 };
 
+// Whether all byte values are about equally frequent, as in what is compressed or encrypted
+// already.
+bool looks_random(ByteView bytes) {
+  constexpr std::size_t kStretches = 4;
+  constexpr std::size_t kStretchBytes = 1024;
+  constexpr std::size_t kSamples = kStretches * kStretchBytes;
+  std::array<std::uint32_t, 256> counts{};
+  for (std::size_t stretch = 0; stretch < kStretches; ++stretch) {
+    for (const std::byte byte : bytes.subspan(bytes.size() / kStretches * stretch, kStretchBytes))
+      ++counts[static_cast<std::size_t>(byte)];
+  }
+  std::uint64_t squares = 0;
+  for (const std::uint32_t count : counts)
+    squares += std::uint64_t{count} * count;
+  // Of evenly drawn bytes the sum is near kSamples^2 / 256 + kSamples, with a deviation of 360; six
+  // of these above it is chance once in a thousand million blocks.
+  return squares < kSamples * kSamples / 256 + kSamples + 6 * 360;
+}
+
 // Compressed if that saves at least an eighth, else nothing.
 Bytes compressed(ByteView bytes) {
   thread_local const std::unique_ptr<ZSTD_CCtx, FreeCompressor> context(ZSTD_createCCtx());
   thread_local Bytes buffer;
-  if (!context || bytes.size() < kLeastToCompress)
+  if (!context || bytes.size() < kLeastToCompress ||
+      (bytes.size() >= kLeastToSample && looks_random(bytes)))
     return {};
   buffer.resize(bytes.size() - bytes.size() / 8);  // no room for worse: zstd then gives up early
   const std::size_t length = ZSTD_compressCCtx(context.get(), buffer.data(), buffer.size(),

@@ -79,6 +79,23 @@ TEST_CASE("a record gives back its block, raw or compressed, sealed or not") {
   }
 }
 
+TEST_CASE("compressed is what gains by it, however it is mixed") {
+  Bytes mixed = noise(kBlockBytes, 1);
+  const Bytes part = text(kBlockBytes / 4);
+  for (std::size_t quarter = 0; quarter < 4; ++quarter) {
+    Bytes bytes = mixed;
+    std::ranges::copy(part, bytes.begin() + static_cast<std::ptrdiff_t>(quarter * part.size()));
+    CHECK(prepared(bytes, true).codec == Codec::Zstd);
+  }
+  CHECK(prepared(mixed, true).codec == Codec::Raw);
+  // Less than an eighth is not worth decompressing for.
+  Bytes little = noise(16 * 1024, 1);
+  std::ranges::fill(std::span(little).first(1024), std::byte{'a'});
+  CHECK(prepared(little, true).codec == Codec::Raw);
+  std::ranges::fill(std::span(little).first(4096), std::byte{'a'});
+  CHECK(prepared(little, true).codec == Codec::Zstd);
+}
+
 TEST_CASE("a record's bytes are where STORE.md says") {
   const Bytes bytes = noise(100, 1);
   const Bytes record = record_of(prepared(bytes));
