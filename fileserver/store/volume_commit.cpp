@@ -352,13 +352,17 @@ Status Volume::Parts::reserve_ahead(bool needed) {
   };
   if (!needed && enough())
     return {};
-  if (!needed && !reserve_mutex.try_lock())
+  if (needed) {
+    const common::MutexLock lock(reserve_mutex);
+    return enough() ? Status() : reserve_more_locked();
+  }
+  if (!reserve_mutex.try_lock())
     return {};  // somebody is at it
-  if (needed)
-    reserve_mutex.lock();
   const common::MutexLock lock(reserve_mutex, std::adopt_lock);
-  if (enough())
-    return {};
+  return enough() ? Status() : reserve_more_locked();
+}
+
+Status Volume::Parts::reserve_more_locked() {
   Reserve reserve;
   const auto change = [&](WriteTx& tx) -> Result<Seq> {
     TROTH_TRY(const Head head, read_head(tx));

@@ -121,6 +121,8 @@ Result<CommitReply> Volume::write(const WriteRequest& request) {
     std::uint64_t size = from.size;
     for (const Edit& edit : request.edits) {
       const std::uint64_t length = edit.kind == Edit::Kind::Data ? edit.bytes.size() : edit.length;
+      if (length == 0)
+        continue;  // writing nothing grows nothing
       if (edit.offset > kMaxFileSize || length > kMaxFileSize - edit.offset)
         return fail_posix(EFBIG, "a file has at most 2^62 bytes");
       size = std::max(size, edit.offset + length);

@@ -118,7 +118,8 @@ struct Volume::Parts {
   // Notes in the transaction that segments up to this one hold blocks.
   [[nodiscard]] Status note_segment(WriteTx& tx, std::uint32_t segment);
   // Makes seqs and node ids available ahead, stable, if half of them are used up.
-  [[nodiscard]] Status reserve_ahead(bool needed);
+  [[nodiscard]] Status reserve_ahead(bool needed) EXCLUDES(reserve_mutex);
+  [[nodiscard]] Status reserve_more_locked() REQUIRES(reserve_mutex);
   [[nodiscard]] Result<NodeId> take_node_ids(std::uint64_t count);
   void committed(std::uint64_t number, Seq seq);
   // The blocks of an upload are in the index since this transaction.
@@ -197,6 +198,7 @@ struct Volume::Parts {
     BlockName scrubbed;  // the last block that was verified
   };
   common::Locked<Upkeep> upkeep;
+  [[nodiscard]] Status scrub_row(const IndexRow& row, std::span<std::byte> buffer);
   [[nodiscard]] Result<bool> reap_orphans();
   [[nodiscard]] Result<bool> trim(Upkeep& work);
   common::Locked<VolumeOptions::Retention> retention;

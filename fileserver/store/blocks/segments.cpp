@@ -164,10 +164,14 @@ Result<std::size_t> Segments::read(const BlockName& name, BlockKind kind,
                 placement.offset);
   TROTH_TRY(const RecordHeader header,
             decode_record_header(ByteView(record).first<kRecordHeaderBytes>()));
-  if (header.name != name || header.kind != kind || header.stored_length != placement.length)
+  if (header.name != name || header.stored_length != placement.length)
     return fail(ErrorCode::Corrupt, "another block lies at segment {} offset {}", placement.segment,
                 placement.offset);
-  return decode_record(record, placement.segment, placement.offset, handle.key.get(), into);
+  auto length = decode_record(record, placement.segment, placement.offset, handle.key.get(), into);
+  // The block is whole; asking for the wrong kind is the caller's mistake and no damage.
+  if (length && header.kind != kind)
+    return fail(ErrorCode::InvalidArgument, "the block is of the other kind");
+  return length;
 }
 
 Status Segments::State::poison(const common::Error& why) {

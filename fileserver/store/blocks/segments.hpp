@@ -56,7 +56,8 @@ class Segments {
 
   // Reads and verifies one block into `into` (kBlockBytes always suffices); returns its length.
   // Corrupt: the bytes there are not that block; NotFound: no such segment (look the place up
-  // again: it may have been moved); IoError: the device.
+  // again: it may have been moved); InvalidArgument: it is whole, and of the other kind; IoError:
+  // the device.
   [[nodiscard]] Result<std::size_t> read(const BlockName& name, BlockKind kind,
                                          const Placement& placement, std::span<std::byte> into);
 

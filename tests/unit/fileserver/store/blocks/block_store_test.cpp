@@ -381,7 +381,7 @@ TEST_CASE("list blocks are kept, so that each is read and verified once") {
   }
   CHECK_FAILS(f.store->read_list(name_of(bytes, BlockKind::Data)), ErrorCode::NotFound);
   const BlockName data = f.add(noise(320, 5));
-  CHECK_FAILS(f.store->read_list(data), ErrorCode::Corrupt);
+  CHECK_FAILS(f.store->read_list(data), ErrorCode::InvalidArgument);
 }
 
 TEST_CASE("the cache of lists stays within its limit and drops what was not used") {

@@ -87,7 +87,7 @@ TEST_CASE("a read refuses what is not the block it was asked for") {
   };
   CHECK_OK(read(blocks[0], places[0]));
   CHECK_FAILS(read(blocks[0], places[1]), ErrorCode::Corrupt);
-  CHECK_FAILS(read(blocks[0], places[0], BlockKind::List), ErrorCode::Corrupt);
+  CHECK_FAILS(read(blocks[0], places[0], BlockKind::List), ErrorCode::InvalidArgument);
   const auto at = [&](std::uint32_t segment, std::uint32_t offset, std::uint32_t length) {
     return read(blocks[0], {segment, offset, length});
   };

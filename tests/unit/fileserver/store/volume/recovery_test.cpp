@@ -264,6 +264,49 @@ TEST_CASE_FIXTURE(VolumeFixture,
   CHECK(get(big) == noise(300'000));
 }
 
+TEST_CASE_FIXTURE(
+    VolumeFixture,
+    "F13: a scrub finds what is damaged, leaves the rest alone, and forgives what was healed") {
+  options.compress = false;
+  create();
+  const NodeId node = make(kRootNode, "a");
+  REQUIRE_OK(put(node, noise(1'000'000)));
+  const auto scrub_all = [&] {
+    for (bool done = false; !done;) {
+      const auto step = volume->scrub(100'000);
+      REQUIRE_OK(step);
+      done = *step;
+    }
+  };
+  scrub_all();
+  CHECK(volume->status()->quarantined == 0);
+  CHECK(get(node) == noise(1'000'000));
+  REQUIRE_OK(volume->close());
+  volume.reset();
+  const std::string segment = path() + "/segments/00000001.seg";
+  const auto good = test_support::read_file(segment);
+  REQUIRE_OK(good);
+  std::string bad = *good;
+  const std::size_t in_data = bad.find(noise(1'000'000).substr(200'000, 32));
+  REQUIRE(in_data != std::string::npos);
+  bad[in_data] ^= 1;
+  bad[bad.size() - 40] ^= 1;  // the list was written last
+  REQUIRE_OK(test_support::write_file(segment, bad));
+  REQUIRE_OK(open());
+  scrub_all();
+  CHECK(volume->status()->quarantined == 2);
+  std::vector<std::byte> buffer(1'000'000);
+  CHECK(!volume->read(node, 0, buffer));
+  REQUIRE_OK(volume->close());
+  volume.reset();
+  REQUIRE_OK(test_support::write_file(segment, *good));
+  REQUIRE_OK(open());
+  scrub_all();
+  CHECK(volume->status()->quarantined == 0);
+  REQUIRE_OK(open());
+  CHECK(get(node) == noise(1'000'000));
+}
+
 TEST_CASE_FIXTURE(VolumeFixture, "F74: a newer schema and a newer format are refused, and kept") {
   create();
   REQUIRE_OK(volume->close());
