@@ -6,12 +6,11 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "common/crypto/hash.hpp"
-#include "common/crypto/hkdf.hpp"
 #include "common/crypto/random.hpp"
 #include "common/failpoint/failpoint.hpp"
 #include "common/io/posix_file_io.hpp"
 #include "common/io/unique_fd.hpp"
+#include "fileserver/store/meta/key_proof.hpp"
 #include "fileserver/store/meta/rollback.hpp"
 #include "fileserver/store/volume_parts.hpp"
 
@@ -27,12 +26,6 @@ constexpr std::string_view kSegmentDirectory = "segments";
 constexpr std::chrono::seconds kLongestRead{60};
 // What opening waits for a sync.
 constexpr std::chrono::seconds kSyncPatience{120};
-
-Result<Bytes> key_proof(const common::crypto::Secret& key, const VolumeUuid& uuid) {
-  TROTH_TRY(const auto proof, common::crypto::derive_key(key, "troth volume proof", uuid));
-  TROTH_TRY(const auto digest, common::crypto::sha256(proof.bytes()));
-  return Bytes(digest.begin(), digest.end());
-}
 
 }  // namespace
 
@@ -91,21 +84,6 @@ Status Volume::Parts::open_blocks() {
 void Volume::Parts::begin_collecting() {
   collector.reset();  // ends its round first
   collector = std::make_unique<Collector>(*segments, *blocks, roots, CollectorOptions{});
-}
-
-Status Volume::Parts::check_key() const {
-  if (!identity.sealed)
-    return options.key == nullptr
-               ? Status()
-               : fail(ErrorCode::InvalidArgument,
-                      "the volume in {} is not sealed: open it without a key", directory);
-  if (options.key == nullptr)
-    return fail(ErrorCode::InvalidArgument, "the volume in {} is sealed: its key is needed",
-                directory);
-  TROTH_TRY(const Bytes proof, key_proof(*options.key, identity.uuid));
-  if (!common::crypto::constant_time_equal(proof, *identity.sealed))
-    return fail(ErrorCode::InvalidArgument, "this is not the key of the volume in {}", directory);
-  return {};
 }
 
 Result<Bytes> Volume::Parts::boot_id() const {
@@ -330,7 +308,8 @@ Result<std::unique_ptr<Volume>> finish_open(std::unique_ptr<Volume::Parts> parts
     return fail(ErrorCode::Unsupported,
                 "the volume in {} has format {}; this program knows up to {}", p.directory,
                 p.identity.format, kVolumeFormat);
-  TROTH_TRY_VOID(p.check_key());
+  if (const Status fits = check_key(p.identity.sealed, p.options.key, p.identity.uuid); !fits)
+    return tl::unexpected(fits.error().in(p.directory));
   if (p.options.key != nullptr) {
     TROTH_TRY(p.seal, TailSeal::create(*p.options.key));
   }

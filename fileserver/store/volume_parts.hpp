@@ -74,7 +74,6 @@ struct Volume::Parts {
   // --- opening and closing (volume_open.cpp) ---
   [[nodiscard]] Status open_database();
   [[nodiscard]] Status open_blocks();
-  [[nodiscard]] Status check_key() const;
   // From here on a round of collecting begins with nothing marked.
   void begin_collecting();
   struct Identity {

@@ -1,3 +1,3 @@
 # bash completion for tools that answer --help and --version only.
 
-complete -W "--help --version" lockctl troth-fsck
+complete -W "--help --version" lockctl

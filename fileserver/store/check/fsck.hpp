@@ -30,6 +30,7 @@ struct Finding {
 struct FsckReport {
   std::vector<Finding> findings;  // the first kMaxFindings
   std::uint64_t total_findings = 0;
+  std::uint64_t unsound = 0;  // of those, neither repaired nor harmless
   std::uint64_t nodes = 0;
   std::uint64_t commits = 0;
   std::uint64_t blocks = 0;
