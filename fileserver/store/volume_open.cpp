@@ -158,6 +158,7 @@ Status Volume::Parts::verify_unsynced() {
   TROTH_TRY(const auto commits, db->read([](ReadTx& tx) { return read_unsynced(tx); }));
   std::optional<Seq> broken;
   std::vector<std::byte> buffer(kBlockBytes);
+  std::unordered_set<std::uint32_t> assumed;
   for (const UnsyncedCommit& commit : commits) {
     for (const auto& block : commit.blocks) {
       // Where it is now: it may have been moved since, and what is no longer indexed is not needed.
@@ -166,6 +167,10 @@ Status Volume::Parts::verify_unsynced() {
       if (!place)
         continue;
       const auto read = segments->read(block.name, block.kind, *place, buffer);
+      // Who was killed had it in the kernel's memory, from where we read it: it is synced with the
+      // first commit of this life.
+      if (read && assumed.insert(place->segment).second)
+        TROTH_TRY_VOID(segments->assume_unsynced(place->segment));
       if (read)
         continue;
       if (!report.power_lost) {

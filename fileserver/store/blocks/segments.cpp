@@ -88,7 +88,12 @@ Result<std::unique_ptr<Segments>> Segments::open(common::io::FileIo& io, std::st
     return fail(ErrorCode::InvalidArgument, "segments of {} bytes hold no full block",
                 options.segment_bytes);
   auto state = std::make_unique<State>(io, std::move(directory), options, clock);
-  state->table.lock()->next_number = std::max<std::uint32_t>(options.first_number, 1);
+  {
+    auto table = state->table.lock();
+    table->next_number = std::max<std::uint32_t>(options.first_number, 1);
+    // Whoever made a segment may have been killed before the directory was synced.
+    table->directory_dirty = true;
+  }
   TROTH_TRY_VOID(state->make_directory());
   TROTH_TRY(const auto entries, io.list(state->directory));
   for (const auto& entry : entries) {
@@ -270,6 +275,21 @@ Result<std::uint64_t> Segments::cut_tail(std::uint32_t segment) {
   // Also where nothing is cut: this gives back what was reserved behind the end.
   TROTH_TRY_VOID(file->truncate(scanned.end));
   return before - scanned.end;
+}
+
+Status Segments::assume_unsynced(std::uint32_t segment) {
+  TROTH_TRY(std::shared_ptr<File> file,
+            state_->io.open(state_->path(segment), OpenMode::ReadWrite));
+  auto table = state_->table.lock();
+  const auto found = table->entries.find(segment);
+  if (found == table->entries.end())
+    return fail(ErrorCode::NotFound, "there is no segment {}", segment);
+  State::Entry& entry = found->second;
+  if (!entry.writable)
+    entry.file = std::move(file);
+  entry.writable = true;
+  ++entry.written;
+  return {};
 }
 
 Status Segments::close_active() {

@@ -324,6 +324,27 @@ TEST_CASE_FIXTURE(VolumeFixture, "F74: a newer schema and a newer format are ref
   CHECK_FAILS(open(), ErrorCode::Unsupported);
 }
 
+TEST_CASE_FIXTURE(VolumeFixture,
+                  "I2: what a killed process left in memory is synced before it counts as stable") {
+  use_faulty_disk();
+  options.segment_bytes = 1 << 20;
+  options.flush_interval = std::chrono::hours(1);
+  create();
+  const NodeId node = make(kRootNode, "a");
+  REQUIRE_OK(volume->sync(soon()));
+  // Six segments, none of them synced; then it is killed, for all that the disk can tell.
+  REQUIRE_OK(put(node, noise(6'000'000)));
+  std::filesystem::copy(path(), path() + "-killed", std::filesystem::copy_options::recursive);
+  volume.reset();
+  std::filesystem::remove_all(path());
+  std::filesystem::rename(path() + "-killed", path());
+  use_faulty_disk();
+  REQUIRE_OK(open());
+  CHECK(get(node) == noise(6'000'000));
+  CHECK(faulty->calls(common::io::Operation::Sync) >= 6);
+  CHECK(faulty->calls(common::io::Operation::SyncDirectory) >= 1);
+}
+
 TEST_CASE_FIXTURE(VolumeFixture, "many threads change and read one volume at once") {
   create();
   constexpr int kThreads = 8;
