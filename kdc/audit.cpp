@@ -109,6 +109,19 @@ bool same_kind(const AuditRecord& a, const AuditRecord& b) {
          std::tie(b.event, b.actor, b.actor_name, b.subject, b.source, b.outcome, b.details);
 }
 
+// Adds it to one of the same kind, if there is one. A client that asks again and again is most
+// likely among the last.
+bool merge(std::vector<AuditRecord>& records, const AuditRecord& record) {
+  const auto back = static_cast<std::ptrdiff_t>(std::min<std::size_t>(records.size(), 16));
+  const auto same =
+      std::find_if(records.rbegin(), records.rbegin() + back,
+                   [&](const AuditRecord& other) { return same_kind(other, record); });
+  if (same == records.rbegin() + back)
+    return false;
+  same->times += record.times;
+  return true;
+}
+
 }  // namespace
 
 Status AuditLog::record(AuditRecord record) {
@@ -120,38 +133,30 @@ Status AuditLog::record(AuditRecord record) {
 
 Status AuditLog::note(AuditRecord record) {
   record.at = core_.now();
-  bool full = false;
-  {
-    auto noted = noted_.lock();
-    // One client that asks again and again is one record; it is most likely among the last.
-    const std::size_t back = std::min<std::size_t>(noted->size(), 16);
-    const auto same =
-        std::find_if(noted->rbegin(), noted->rbegin() + static_cast<std::ptrdiff_t>(back),
-                     [&](const AuditRecord& other) { return same_kind(other, record); });
-    if (same != noted->rbegin() + static_cast<std::ptrdiff_t>(back)) {
-      same->times += record.times;
-      return {};
+  for (const bool flushed : {false, true}) {
+    {
+      auto noted = noted_.lock();
+      if (merge(noted->records, record))
+        return {};
+      if (!noted->full()) {
+        noted->records.push_back(std::move(record));
+        return {};
+      }
+      if (flushed || noted->writing > 0)
+        break;
     }
-    if (noted->size() < kMostNoted) {
-      noted->push_back(std::move(record));
-      return {};
-    }
-    full = true;
-  }
-  if (full)
     TROTH_TRY_VOID(flush());
-  auto noted = noted_.lock();
-  if (noted->size() >= kMostNoted)
-    return fail(ErrorCode::Overloaded, "more happens than can be recorded");
-  noted->push_back(std::move(record));
-  return {};
+  }
+  return fail(ErrorCode::Overloaded, "more happens than can be recorded");
 }
 
 Status AuditLog::flush() {
+  const common::MutexLock alone(flush_mutex_);
   std::vector<AuditRecord> batch;
   {
     auto noted = noted_.lock();
-    batch.swap(*noted);
+    batch.swap(noted->records);
+    noted->writing = batch.size();
   }
   if (batch.empty())
     return {};
@@ -160,12 +165,13 @@ Status AuditLog::flush() {
       TROTH_TRY_VOID(append_audit(tx, core_.secrets().audit, record));
     return {};
   });
+  auto noted = noted_.lock();
+  noted->writing = 0;
   if (written)
     return {};
   // Kept for the next time, before what came meanwhile; the cap then stops further tickets.
-  auto noted = noted_.lock();
-  noted->insert(noted->begin(), std::make_move_iterator(batch.begin()),
-                std::make_move_iterator(batch.end()));
+  noted->records.insert(noted->records.begin(), std::make_move_iterator(batch.begin()),
+                        std::make_move_iterator(batch.end()));
   return tl::unexpected(written.error());
 }
 

@@ -81,6 +81,38 @@ TEST_CASE_FIXTURE(Fixture, "a change whose record cannot be written does not hap
   CHECK(db->audit().verify()->ok);
 }
 
+TEST_CASE_FIXTURE(Fixture, "while the disk fails no more is kept than the cap, in flight or not") {
+  if (!common::failpoint::kCompiledIn)
+    SKIP_TEST("this build has no failpoints");
+  const auto note = [&](std::string_view what, std::size_t i) {
+    return db->audit().note(
+        {.event = "as", .subject = fmt::format("{} {}", what, i), .outcome = "ok"});
+  };
+  const std::size_t early = kdc::kMostNoted - 10;
+  for (std::size_t i = 0; i < early; ++i)
+    REQUIRE_OK(note("early", i));
+  const auto before = db->audit().range()->last;
+  std::size_t meanwhile = 0;
+  Status refused;
+  // In the middle of the transaction, which then fails.
+  common::failpoint::arm_call("kdc.audit.append", [&]() -> Status {
+    while ((refused = note("late", meanwhile)))
+      ++meanwhile;
+    return common::fail(ErrorCode::NoSpace, "no room");
+  });
+  CHECK_FAILS(db->audit().flush(), ErrorCode::NoSpace);
+  common::failpoint::disarm_all();
+  CHECK_FAILS(refused, ErrorCode::Overloaded);
+  CHECK(meanwhile == 10);
+  // What was kept is written, in order.
+  REQUIRE_OK(db->audit().flush());
+  CHECK(db->audit().range()->last == before + kdc::kMostNoted);
+  CHECK(db->audit()
+            .list({.after = before, .limit = 1, .event = {}, .subject = {}})
+            ->front()
+            .subject == "early 0");
+}
+
 TEST_CASE_FIXTURE(Fixture, "what peers send cannot forge a line (F73)") {
   REQUIRE_OK(db->audit().record({.event = "as",
                                  .subject = "x\nok user.add root\r\x1b[2J\xff",
