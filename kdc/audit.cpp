@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "common/crypto/hash.hpp"
 
@@ -132,11 +133,23 @@ Status AuditLog::record(AuditRecord record) {
 }
 
 Status AuditLog::note(AuditRecord record) {
+  return note(std::move(record), Limited::No);
+}
+
+Status AuditLog::refused(AuditRecord record) {
+  return note(std::move(record), Limited::Yes);
+}
+
+Status AuditLog::note(AuditRecord record, Limited limited) {
   record.at = core_.now();
+  bool admitted = false;
   for (const bool flushed : {false, true}) {
     {
       auto noted = noted_.lock();
       if (merge(noted->records, record))
+        return {};
+      if (limited == Limited::Yes && !std::exchange(admitted, true) &&
+          !core_.refusals().admit(record))
         return {};
       if (!noted->full()) {
         noted->records.push_back(std::move(record));
@@ -151,11 +164,21 @@ Status AuditLog::note(AuditRecord record) {
 }
 
 Status AuditLog::flush() {
+  return flush(Refusals::Which::Due);
+}
+
+Status AuditLog::flush_all() {
+  return flush(Refusals::Which::All);
+}
+
+Status AuditLog::flush(Refusals::Which counted) {
   const common::MutexLock alone(flush_mutex_);
   std::vector<AuditRecord> batch;
   {
     auto noted = noted_.lock();
     batch.swap(noted->records);
+    auto more = core_.refusals().take_counted(core_.now(), kMostNoted - batch.size(), counted);
+    std::move(more.begin(), more.end(), std::back_inserter(batch));
     noted->writing = batch.size();
   }
   if (batch.empty())

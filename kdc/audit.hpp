@@ -44,8 +44,13 @@ class AuditLog {
   // the ticket must not leave, then.
   // `at` is filled in.
   [[nodiscard]] common::Status note(AuditRecord record);
-  // Called from housekeeping, and before closing. One at a time: others wait for it.
+  // The same for what a caller can be refused as often as he likes: beyond some it is only counted
+  // (refusals.hpp).
+  [[nodiscard]] common::Status refused(AuditRecord record);
+  // Called from housekeeping. One at a time: others wait for it.
   [[nodiscard]] common::Status flush();
+  // Before closing: with what was counted, too.
+  [[nodiscard]] common::Status flush_all();
 
   [[nodiscard]] common::Result<std::vector<AuditRecord>> list(const AuditQuery& query);
   struct Range {
@@ -60,6 +65,10 @@ class AuditLog {
   [[nodiscard]] common::Result<bool> trim(Time before, std::uint64_t most);
 
  private:
+  enum class Limited : std::uint8_t { No, Yes };
+  [[nodiscard]] common::Status note(AuditRecord record, Limited limited);
+  [[nodiscard]] common::Status flush(Refusals::Which counted);
+
   struct Noted {
     std::vector<AuditRecord> records;
     std::size_t writing = 0;  // more, which a flush() has taken and may have to put back

@@ -176,19 +176,18 @@ Result<bool> Core::was_done(const Actor& actor) {
 }
 
 void Core::record_refusal(const Actor& actor, const Change& change, const common::Error& error) {
-  const Status recorded =
-      db_->commit([&](WriteTx& tx) {
-           return append_audit(tx, secrets_.audit,
-                               {.at = now(),
-                                .event = std::string(change.event),
-                                .actor = actor.id,
-                                .actor_name = actor.name,
-                                .subject = change.subject,
-                                .source = actor.source,
-                                .outcome = std::string(common::to_string(error.code)),
-                                .details = change.details});
-         })
-          .map([](std::uint64_t) {});
+  const AuditRecord record{.at = now(),
+                           .event = std::string(change.event),
+                           .actor = actor.id,
+                           .actor_name = actor.name,
+                           .subject = change.subject,
+                           .source = actor.source,
+                           .outcome = std::string(common::to_string(error.code)),
+                           .details = change.details};
+  if (!refusals_.admit(record))
+    return;
+  const auto recorded =
+      db_->commit([&](WriteTx& tx) { return append_audit(tx, secrets_.audit, record); });
   if (!recorded)
     common::log::error("a refusal could not be recorded", {{"why", recorded.error().message}});
 }

@@ -11,6 +11,7 @@
 #include "common/sync/locked.hpp"
 #include "kdc/audit_chain.hpp"
 #include "kdc/master_key.hpp"
+#include "kdc/refusals.hpp"
 
 namespace kdc {
 
@@ -49,7 +50,8 @@ class Core {
   using Work = std::function<common::Result<std::uint64_t>(common::db::WriteTx&, Time now)>;
 
   // Checks the right, does the work, and appends its audit record, all in one transaction; returns
-  // when that is on the disk. A refusal for lack of rights is recorded in a transaction of its own.
+  // when that is on the disk. A refusal for lack of rights is recorded in a transaction of its own,
+  // or only counted, if the actor is refused again and again.
   // OutcomeUnknown: done, but it may be lost with the power.
   [[nodiscard]] common::Result<std::uint64_t> change(const Actor& actor, const Change& change,
                                                      const Work& work);
@@ -74,6 +76,9 @@ class Core {
   [[nodiscard]] const std::string& cell() const { return cell_; }
   [[nodiscard]] const DatabaseSecrets& secrets() const { return secrets_; }
 
+  // Which refusals are recorded, and how many were not.
+  [[nodiscard]] Refusals& refusals() { return refusals_; }
+
   // Within a change, ask inside its work: only then it has what `cell` names.
   [[nodiscard]] std::shared_ptr<const MasterKeys> master_keys();
   void set_master_keys(MasterKeys keys);
@@ -92,6 +97,7 @@ class Core {
   const std::string cell_;
   const DatabaseSecrets secrets_;
   const common::Clock& clock_;
+  Refusals refusals_;
   struct Masters {
     std::shared_ptr<const MasterKeys> present;
     std::shared_ptr<const MasterKeys> before;

@@ -29,6 +29,8 @@ constexpr std::chrono::seconds kSyncPatience{10};
 // Stored results of operations are for repetitions of a request whose answer was lost.
 constexpr Millis kOperationKept = std::chrono::days(7);
 constexpr std::uint64_t kMostOperations = 100'000;
+// Where trimming stops, so that it is not begun for each one.
+constexpr std::uint64_t kFewerOperations = 90'000;
 
 struct Paths {
   std::string database;
@@ -134,21 +136,31 @@ Status check_cell(ReadTx& tx, const std::string& cell, const std::string& path) 
 
 Status trim_operations(Core& core) {
   const auto old = to_number(core.now() - kOperationKept);
-  TROTH_TRY(const bool any, core.read([&](ReadTx& tx) -> Result<bool> {
-    TROTH_TRY(auto row, tx.query("SELECT 1 FROM operation WHERE at < ?1 UNION ALL SELECT 1 WHERE "
-                                 "(SELECT count(*) FROM operation) > ?2 LIMIT 1",
-                                 old, kMostOperations));
+  const auto too_many = [](ReadTx& tx) -> Result<bool> {
+    TROTH_TRY(auto row,
+              tx.query("SELECT 1 WHERE (SELECT count(*) FROM operation) > ?1", kMostOperations));
     return row.step();
+  };
+  TROTH_TRY(const bool any, core.read([&](ReadTx& tx) -> Result<bool> {
+    TROTH_TRY(auto row, tx.query("SELECT 1 FROM operation WHERE at < ?1 LIMIT 1", old));
+    TROTH_TRY(const bool aged, row.step());
+    return aged ? true : too_many(tx);
   }));
   if (!any)
     return {};
   return core.db()
       .commit([&](WriteTx& tx) -> Status {
         TROTH_TRY_VOID(tx.run("DELETE FROM operation WHERE at < ?1", old));
+        TROTH_TRY(const bool many, too_many(tx));
+        if (!many)
+          return {};
+        // Oldest first, of whoever has the most: what somebody asks for often costs nobody else
+        // his. The actor is the end of an id (core.cpp).
         return tx.run(
-            "DELETE FROM operation WHERE id IN (SELECT id FROM operation ORDER BY at DESC "
-            "LIMIT -1 OFFSET ?1)",
-            kMostOperations);
+            "DELETE FROM operation WHERE id IN (SELECT id FROM (SELECT id, at, row_number() OVER "
+            "(PARTITION BY substr(id, 17) ORDER BY at DESC) AS place FROM operation) "
+            "ORDER BY place DESC, at LIMIT (SELECT count(*) FROM operation) - ?1)",
+            kFewerOperations);
       })
       .map([](std::uint64_t) {});
 }
@@ -289,7 +301,7 @@ Status Database::close() {
   if (parts_->closed)
     return {};
   parts_->closed = true;
-  const Status flushed = parts_->audit.flush();
+  const Status flushed = parts_->audit.flush_all();
   const Status closed = parts_->core.db().close();
   return flushed ? closed : flushed;
 }

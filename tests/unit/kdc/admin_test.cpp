@@ -417,6 +417,30 @@ TEST_CASE_FIXTURE(Fixture, "auditors read the log, which names every change and 
   CHECK_FAILS(alice->call("user-list"), ErrorCode::PermissionDenied);
 }
 
+TEST_CASE_FIXTURE(Fixture, "who is no administrator makes so many changes and no more") {
+  auto alice = add_and_login("alice", kAlicesPassword);
+  const auto change = [&](AdminClient& client) {
+    return client.call("group-delete", {{"group", "alice:none"}});
+  };
+  ErrorCode last = ErrorCode::NotFound;
+  int made = 0;
+  for (; made < 2'000 && last == ErrorCode::NotFound; ++made)
+    last = change(*alice).error().code;
+  CHECK(last == ErrorCode::Overloaded);
+  CHECK(made > 1'000);
+  CHECK(made < 1'100);
+  const auto refused = change(*alice);
+  REQUIRE(!refused);
+  CHECK(refused.error().retry_after > 0ms);
+  CHECK(refused.error().retry_after <= 6s);
+  // He still sees what he may see, and others change what they may change.
+  CHECK_OK(alice->call("whoami"));
+  CHECK_FAILS(change(*root), ErrorCode::NotFound);
+  CHECK_OK(root->call("group-create", {{"group", "system:friends"}}));
+  server.clock.advance(1min);
+  CHECK_FAILS(change(*alice), ErrorCode::NotFound);
+}
+
 TEST_CASE_FIXTURE(Fixture, "no secret shows in the audit log") {
   auto alice = add_and_login("alice", kAlicesPassword);
   alice->must("passwd", json::object(), "another long word");
