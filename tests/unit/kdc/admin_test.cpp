@@ -269,6 +269,46 @@ TEST_CASE_FIXTURE(Fixture,
   CHECK(server.kdc().database().keys().preauth("root")->parameters.log2_n() == 16);
 }
 
+TEST_CASE_FIXTURE(Fixture, "guessing a password by changing it takes attempts as a login does") {
+  root->must("user-add", {{"name", "alice"}}, kAlicesPassword);
+  auto alice = server.admin("alice", kAlicesPassword);
+  const auto until_overloaded = [&](AdminClient& client, auto&& guess) {
+    int told = 0;
+    for (; told < 30; ++told) {
+      const auto answer = guess(client, told);
+      REQUIRE(!answer);
+      if (answer.error().code == ErrorCode::Overloaded) {
+        CHECK(answer.error().retry_after > 0ms);
+        return told;
+      }
+      CHECK(answer.error().code == ErrorCode::InvalidArgument);
+    }
+    return told;
+  };
+  // Whether it is the present one.
+  const int present = until_overloaded(*alice, [](AdminClient& client, int i) {
+    return client.call("passwd", {{"rekey", true}}, fmt::format("a guess, the {}th", i));
+  });
+  CHECK(present >= 10);
+  CHECK(present <= 12);
+  CHECK_FAILS(server.login("alice", kAlicesPassword), ErrorCode::Overloaded);
+  // Whether it was in use: of the administrator's own attempts, and nobody is locked out by them.
+  server.clock.advance(3min);
+  const int history = until_overloaded(*root, [](AdminClient& client, int) {
+    return client.call("user-passwd", {{"name", "alice"}, {"kvno", 1}}, kAlicesPassword);
+  });
+  CHECK(history >= 10);
+  CHECK(history <= 12);
+  CHECK_OK(server.login("alice", kAlicesPassword));
+  // What tells nothing costs nothing.
+  server.clock.advance(1min);
+  for (int i = 0; i < 20; ++i) {
+    CHECK_FAILS(root->call("user-passwd", {{"name", "alice"}, {"kvno", 1}}, "short"),
+                ErrorCode::InvalidArgument);
+  }
+  CHECK_OK(root->call("user-passwd", {{"name", "alice"}, {"kvno", 1}}, "chosen by root now"));
+}
+
 TEST_CASE_FIXTURE(Fixture, "with a password that has ended only a new one can be set") {
   root->must("policy-set", {{"name", "short"}, {"max_age_ms", 86'400'000}});
   root->must("user-add", {{"name", "alice"}, {"policy", "short"}}, kAlicesPassword);

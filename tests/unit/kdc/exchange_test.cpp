@@ -246,6 +246,47 @@ TEST_CASE_FIXTURE(Fixture, "refusing takes the same work whether or not the name
   CHECK(samples[0].work[3] > 0);
 }
 
+TEST_CASE_FIXTURE(Fixture,
+                  "preauth, and a kvno that nobody has, take the same work for all names") {
+  add_user("alice");
+  const Secret wrong = other_key();
+  const auto work_of = [&](auto&& run) {
+    const auto before = kdc_test::crypto_count();
+    run();
+    auto now = kdc_test::crypto_count();
+    for (std::size_t k = 0; k < now.size(); ++k)
+      now[k] -= before[k];
+    return now;
+  };
+  for (const std::uint32_t kvno : {0U, 1U, 7U}) {
+    const auto refuse = [&](const char* name) {
+      server.clock.advance(1min);
+      auto want = wanted(name);
+      want.client_kvno = kvno;
+      const auto request = ticket::begin_as(want, wrong, channel);
+      REQUIRE_OK(request);
+      return work_of([&] {
+        CHECK_FAILS(exchanges().as(*request, channel, address), ErrorCode::Unauthenticated);
+      });
+    };
+    const auto ask = [&](const char* name) {
+      return work_of([&] { CHECK_OK(exchanges().preauth(name)); });
+    };
+    const auto refused = refuse("alice");
+    const auto asked = ask("alice");
+    CHECK(refused[3] == 1);  // one key is opened
+    CHECK(asked[1] > 0);
+    CHECK(asked[3] == 0);
+    for (const char* name :
+         {"root", "nobody", "fileserver/fs1", "fileserver/none", "host/desk7", "kdc/tgs"}) {
+      CAPTURE(name);
+      CAPTURE(kvno);
+      CHECK(refuse(name) == refused);
+      CHECK(ask(name) == asked);
+    }
+  }
+}
+
 TEST_CASE_FIXTURE(Fixture, "refused attempts do no cryptography but for counting them") {
   const Secret wrong = other_key();
   const auto work_of = [&](bool& refused) {
