@@ -1,5 +1,7 @@
 #include "kdc/core.hpp"
 
+#include <algorithm>
+
 #include "common/crypto/hash.hpp"
 #include "common/crypto/hkdf.hpp"
 #include "common/failpoint/failpoint.hpp"
@@ -22,6 +24,8 @@ using common::db::WriteTx;
 
 // A disk that does not sync within this time is as good as failed.
 constexpr std::chrono::seconds kSyncPatience{10};
+// A KDC that was stopped for longer keeps what is old longer: its clock may have been set wrong.
+constexpr Millis kLongestStop = std::chrono::days(1);
 
 Status check_right(ReadTx& tx, const Actor& actor, const Change& change) {
   if (actor.id == kNobody)
@@ -84,9 +88,18 @@ Result<DatabaseSecrets> derive_secrets(const Secret& secret, const std::string& 
 }
 
 Core::Core(std::unique_ptr<common::db::Database> db, MasterKeys keys, DatabaseSecrets secrets,
-           const common::Clock& clock)
-    : db_(std::move(db)), cell_(keys.cell()), secrets_(std::move(secrets)), clock_(clock) {
+           const common::Clock& clock, Time newest_record)
+    : db_(std::move(db)),
+      cell_(keys.cell()),
+      secrets_(std::move(secrets)),
+      clock_(clock),
+      began_(clock.now()),
+      began_at_(std::min(time_now(clock), newest_record + kLongestStop)) {
   set_master_keys(std::move(keys));
+}
+
+Time Core::certain_now() const {
+  return std::min(now(), began_at_ + std::chrono::duration_cast<Millis>(clock_.now() - began_));
 }
 
 std::shared_ptr<const MasterKeys> Core::master_keys() {

@@ -43,7 +43,7 @@ common::Result<DatabaseSecrets> derive_secrets(const common::crypto::Secret& sec
 class Core {
  public:
   Core(std::unique_ptr<common::db::Database> db, MasterKeys keys, DatabaseSecrets secrets,
-       const common::Clock& clock);
+       const common::Clock& clock, Time newest_record);
 
   // The work of a change; what it returns is the change's result, kept for repetitions. Runs inside
   // Database::commit, with its rules: possibly more than once, never blocking.
@@ -73,6 +73,9 @@ class Core {
   [[nodiscard]] common::db::Database& db() { return *db_; }
   [[nodiscard]] const common::Clock& clock() const { return clock_; }
   [[nodiscard]] Time now() const { return time_now(clock_); }
+  // For removing what is old: how late it is for certain. A wall clock that leaps ahead by years
+  // must not delete years of records, so this one goes no faster than the boot clock.
+  [[nodiscard]] Time certain_now() const;
   [[nodiscard]] const std::string& cell() const { return cell_; }
   [[nodiscard]] const DatabaseSecrets& secrets() const { return secrets_; }
 
@@ -97,6 +100,8 @@ class Core {
   const std::string cell_;
   const DatabaseSecrets secrets_;
   const common::Clock& clock_;
+  const common::Instant began_;
+  const Time began_at_;
   Refusals refusals_;
   struct Masters {
     std::shared_ptr<const MasterKeys> present;

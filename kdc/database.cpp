@@ -140,8 +140,16 @@ Status check_cell(ReadTx& tx, const std::string& cell, const std::string& path) 
               found ? row.column_text(0) : "none", cell);
 }
 
+Result<Time> newest_record_of(ReadTx& tx) {
+  TROTH_TRY(auto row, tx.query("SELECT at FROM audit WHERE seq = (SELECT head_seq FROM cell)"));
+  TROTH_TRY(const bool found, row.step());
+  if (!found)
+    return fail(ErrorCode::Corrupt, "the audit log has lost its newest record");
+  return time_from(row.column_int64(0));
+}
+
 Status trim_operations(Core& core) {
-  const auto old = to_number(core.now() - kOperationKept);
+  const auto old = to_number(core.certain_now() - kOperationKept);
   const auto too_many = [](ReadTx& tx) -> Result<bool> {
     TROTH_TRY(auto row,
               tx.query("SELECT 1 WHERE (SELECT count(*) FROM operation) > ?1", kMostOperations));
@@ -214,8 +222,8 @@ struct Database::Parts {
   bool closed = false;
 
   Parts(std::unique_ptr<common::db::Database> db, MasterKeys masters, DatabaseSecrets secrets,
-        std::string stash, const common::Clock& clock)
-      : core(std::move(db), std::move(masters), std::move(secrets), clock),
+        std::string stash, const common::Clock& clock, Time newest_record)
+      : core(std::move(db), std::move(masters), std::move(secrets), clock, newest_record),
         rollover(core, std::move(stash)) {}
 };
 
@@ -251,8 +259,9 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   TROTH_TRY(const Secret secret,
             db->read([&](ReadTx& tx) { return open_database_secret(tx, *masters); }));
   TROTH_TRY(DatabaseSecrets secrets, derive_secrets(secret, options.cell));
+  TROTH_TRY(const Time newest_record, db->read(newest_record_of));
   auto parts = std::make_unique<Parts>(std::move(db), *std::move(masters), std::move(secrets),
-                                       paths.stash, clock);
+                                       paths.stash, clock, newest_record);
   TROTH_TRY_VOID(parts->attempts.load());
   return std::unique_ptr<Database>(new Database(std::move(parts)));
 }
@@ -295,7 +304,7 @@ Status Database::housekeeping() {
   note(parts_->rollover.step().map(drop));
   note(parts_->attempts.prune());
   note(trim_operations(parts_->core));
-  note(trim_audit(parts_->audit, parts_->core.now()));
+  note(trim_audit(parts_->audit, parts_->core.certain_now()));
   return first;
 }
 
