@@ -177,19 +177,17 @@ Result<GroupRights> Groups::rights(Id principal, Id group) {
   return core_.read([&](ReadTx& tx) -> Result<GroupRights> {
     TROTH_TRY(const Group about, need_group(tx, group));
     GroupRights rights;
-    TROTH_TRY(const auto above, closure_of(tx, group));
-    const auto in = [](const std::vector<Id>& ids, Id id) {
-      return std::binary_search(ids.begin(), ids.end(), id);
-    };
-    rights.sensitive = group == kAdministrators || group == kAuditors ||
-                       in(above, kAdministrators) || in(above, kAuditors);
+    for (const Id power : {kAdministrators, kAuditors}) {
+      TROTH_TRY(const bool within, is_within(tx, group, power));
+      rights.sensitive = rights.sensitive || group == power || within;
+    }
     TROTH_TRY(const bool enabled, is_enabled(tx, principal));
     if (!enabled)
       return rights;
-    TROTH_TRY(const auto mine, closure_of(tx, principal));
-    rights.owner = about.owner == principal || in(mine, about.owner);
-    rights.member = in(mine, group);
-    rights.administrator = in(mine, kAdministrators);
+    TROTH_TRY(const bool owns, is_within(tx, principal, about.owner));
+    rights.owner = about.owner == principal || owns;
+    TROTH_TRY(rights.member, is_within(tx, principal, group));
+    TROTH_TRY(rights.administrator, is_within(tx, principal, kAdministrators));
     return rights;
   });
 }

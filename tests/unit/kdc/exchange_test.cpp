@@ -235,7 +235,7 @@ TEST_CASE_FIXTURE(Fixture, "refusing takes the same work whether or not the name
     return static_cast<double>(all[all.size() / 2]);
   };
   for (Sample& sample : samples) {
-    CAPTURE(sample.name);
+    CAPTURE(std::string(sample.name));
     CHECK(sample.work == samples[0].work);
     const double ratio = median(sample.cpu) / median(samples[0].cpu);
     CHECK(ratio > 0.8);
@@ -721,6 +721,30 @@ TEST_CASE_FIXTURE(Fixture, "groups are in the ticket as the directory has them w
   REQUIRE_OK(
       database().groups().remove_member(root(), *friends, *database().principals().id_of("alice")));
   CHECK(groups_now() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a ticket of very many groups carries the cell's") {
+  const Secret alice = add_user("alice");
+  const auto friends = database().groups().create(root(), "system:friends");
+  REQUIRE_OK(friends);
+  const auto id = *database().principals().id_of("alice");
+  REQUIRE_OK(database().groups().add_member(root(), *friends, id));
+  REQUIRE_OK(database().core().db().commit([&](common::db::WriteTx& tx) -> common::Status {
+    for (std::uint32_t group = 1'000; group < 1'000 + ticket::kMaxGroups; ++group) {
+      TROTH_TRY_VOID(tx.run("INSERT INTO user_group VALUES (?1, ?2, ?3, 0, 0)", group,
+                            fmt::format("bob:g{}", group), id.value));
+      TROTH_TRY_VOID(tx.run("INSERT INTO membership VALUES (?1, ?2)", id.value, group));
+    }
+    return {};
+  }));
+  const auto tgt = as("alice", alice);
+  REQUIRE_OK(tgt);
+  const auto credential = tgs(*tgt, "fileserver/fs1");
+  REQUIRE_OK(credential);
+  const auto accepted = shown(*credential, server.files().keytab("fileserver/fs1"));
+  REQUIRE_OK(accepted);
+  CHECK(accepted->identity.groups.size() == ticket::kMaxGroups);
+  CHECK(accepted->identity.in_group(*friends));
 }
 
 TEST_CASE_FIXTURE(Fixture, "every login and ticket is in the audit log, and every refusal") {
