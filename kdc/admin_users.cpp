@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "common/crypto/hash.hpp"
-#include "common/crypto/random.hpp"
 #include "kdc/admin_call.hpp"
 #include "kdc/decoy.hpp"
 #include "kdc/names.hpp"
@@ -24,11 +23,11 @@ using common::wire::JsonWriter;
 
 Result<PasswordKey> key_of_password(AdminCall& call, const std::string& user,
                                     const Secret& password) {
-  std::array<std::byte, 16> random{};
-  TROTH_TRY_VOID(common::crypto::random_bytes(random));
-  PasswordKey key{.salt = password_salt(call.database().core().cell(), user, random),
-                  .parameters = call.tools().scrypt,
-                  .key = {}};
+  TROTH_TRY(const Secret random, call.database().core().salt_for(call.actor()));
+  PasswordKey key{
+      .salt = password_salt(call.database().core().cell(), user, random.bytes().first<16>()),
+      .parameters = call.tools().scrypt,
+      .key = {}};
   TROTH_TRY(key.key, common::crypto::scrypt(password, key.salt, key.parameters));
   return key;
 }
@@ -87,6 +86,20 @@ Status check_new_password(AdminCall& call, const Principal& user, const Secret& 
   return {};
 }
 
+// Sets it, or finds that this call has set it before. Told otherwise, the caller knows that it is
+// another one that he set.
+Result<Kvno> set_password(AdminCall& call, const Principal& user, Kvno expected,
+                          const Secret& password, PasswordReason reason) {
+  TROTH_TRY(Guess guess, Guess::begin(call));
+  const auto set = [&]() -> Result<Kvno> {
+    TROTH_TRY(const PasswordKey key, key_of_password(call, user.name, password));
+    return call.database().keys().set_password(call.actor(), user.id, expected, key, reason);
+  }();
+  const bool told = !set && set.error().code == ErrorCode::Conflict;
+  TROTH_TRY_VOID(guess.end(told ? Told::Something : Told::Nothing));
+  return set;
+}
+
 Result<Kvno> set_new_password(AdminCall& call, const Principal& user, Kvno expected) {
   TROTH_TRY(const Secret password, call.take_password());
   TROTH_TRY(const auto place, call.scrypt_place());
@@ -99,9 +112,7 @@ Result<Kvno> set_new_password(AdminCall& call, const Principal& user, Kvno expec
     TROTH_TRY_VOID(guess.end(told));
     TROTH_TRY_VOID(checked);
   }
-  TROTH_TRY(const PasswordKey key, key_of_password(call, user.name, password));
-  return call.database().keys().set_password(call.actor(), user.id, expected, key,
-                                             PasswordReason::NewPassword);
+  return set_password(call, user, expected, password, PasswordReason::NewPassword);
 }
 
 // The same password, run through scrypt anew.
@@ -117,9 +128,7 @@ Result<Kvno> raise_parameters(AdminCall& call, const Principal& user, Kvno expec
     if (!*same)
       return fail(ErrorCode::InvalidArgument, "that is not the present password of {}", user.name);
   }
-  TROTH_TRY(const PasswordKey key, key_of_password(call, user.name, password));
-  return call.database().keys().set_password(call.actor(), user.id, expected, key,
-                                             PasswordReason::StrongerParameters);
+  return set_password(call, user, expected, password, PasswordReason::StrongerParameters);
 }
 
 Status need_user(const Principal& principal) {

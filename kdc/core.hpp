@@ -29,6 +29,10 @@ struct Change {
   std::string details;     // with what arguments; never a secret
   Right right = Right::Administrator;
   Id object = kNobody;  // if there is one, it is what is changed, whatever it is called by now
+  // The change removes its object, so a repetition knows it by its name only.
+  bool removes = false;
+  // What a repetition must bring again, but no record may show: a password's key.
+  common::ByteView secret = {};
 };
 
 // Sub-keys of the database's own secret, one for each use.
@@ -36,6 +40,8 @@ struct DatabaseSecrets {
   common::crypto::Secret audit;
   common::crypto::Secret attempts;
   common::crypto::Secret decoy;
+  common::crypto::Secret operations;
+  common::crypto::Secret salts;
 };
 common::Result<DatabaseSecrets> derive_secrets(const common::crypto::Secret& secret,
                                                const std::string& cell);
@@ -60,9 +66,9 @@ class Core {
   // before they come to change().
   [[nodiscard]] common::Result<std::optional<std::uint64_t>> known_result(const Actor& actor,
                                                                           const Change& change);
-  // Whether the actor's operation was carried out already, whatever it was: for repetitions of one
-  // that removed what it names.
-  [[nodiscard]] common::Result<bool> was_done(const Actor& actor);
+  // 16 bytes for the salt of a password that this actor sets: random, but the same for the same
+  // operation, so that a repetition makes the same key of the same password.
+  [[nodiscard]] common::Result<common::crypto::Secret> salt_for(const Actor& actor) const;
 
   // Reads of one consistent view.
   template <typename F>

@@ -70,6 +70,14 @@ Result<std::uint64_t> count(Result<Statement> counting) {
   return counted ? row.column_uint64(0) : 0;
 }
 
+Change removal_of(const std::string& name, Id group) {
+  return {.event = "group.delete",
+          .subject = name,
+          .right = Right::GroupManager,
+          .object = group,
+          .removes = true};
+}
+
 Status touch(WriteTx& tx, Id group, Time now) {
   return tx.run("UPDATE user_group SET changed = ?2 WHERE id = ?1", group.value, to_number(now));
 }
@@ -324,14 +332,20 @@ Status Groups::set_owner(const Actor& actor, Id group, Id owner) {
   return core_.change(actor, change, work).map([](std::uint64_t) {});
 }
 
-Status Groups::remove(const Actor& actor, Id group) {
-  TROTH_TRY(const auto named, find(group));
-  const Change change{.event = "group.delete",
-                      .subject = named ? named->name : fmt::format("id {}", group.value),
-                      .right = Right::GroupManager,
-                      .object = group};
+Result<bool> Groups::was_removed(const Actor& actor, const std::string& group) {
+  TROTH_TRY(const auto known, core_.known_result(actor, removal_of(group, kNobody)));
+  return known.has_value();
+}
+
+Status Groups::remove(const Actor& actor, const std::string& name) {
+  TROTH_TRY(const auto named, find(name));
+  const Change change = removal_of(name, named ? named->id : kNobody);
   const auto work = [&](WriteTx& tx, Time) -> Result<std::uint64_t> {
-    TROTH_TRY(const Group gone, need_group(tx, group));
+    TROTH_TRY(const auto found, group_named(tx, name));
+    if (!found || found->id != change.object)
+      return fail(ErrorCode::NotFound, "there is no group {}", name);
+    const Group& gone = *found;
+    const Id group = gone.id;
     if (group.value < kFirstChosenId)
       return fail(ErrorCode::Conflict, "{} belongs to the cell itself", gone.name);
     TROTH_TRY(const std::uint64_t owned,

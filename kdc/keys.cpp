@@ -306,7 +306,8 @@ Result<Kvno> Keys::set_password(const Actor& actor, Id user, Kvno expected, cons
                       .subject = found ? found->name : fmt::format("id {}", user.value),
                       .details = fmt::format("after kvno={}", expected),
                       .right = Right::SelfOrAdministrator,
-                      .object = user};
+                      .object = user,
+                      .secret = key.key.bytes()};
   const auto work = [&](WriteTx& tx, Time now) -> Result<std::uint64_t> {
     TROTH_TRY(const Principal principal, need_principal(tx, user));
     if (principal.kind != Kind::User)

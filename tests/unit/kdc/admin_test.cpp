@@ -239,6 +239,23 @@ TEST_CASE_FIXTURE(Fixture, "a change whose answer was lost is asked for again an
   CHECK_FAILS(root->call("user-add", {{"name", "carol"}}, "carols long word", id),
               ErrorCode::Conflict);
   CHECK_FAILS(root->call("user-show", {{"name", "carol"}}), ErrorCode::NotFound);
+  CHECK_FAILS(root->call("user-add", {{"name", "bob"}}, "another long word", id),
+              ErrorCode::Conflict);
+  CHECK_OK(root->call("user-add", {{"name", "bob"}}, "bobs long word", id));
+  auto bob = server.admin("bob", "bobs long word");
+  const auto changed = new_id();
+  REQUIRE_OK(bob->call("passwd", json::object(), "bobs second word", changed));
+  CHECK_FAILS(bob->call("passwd", json::object(), "bobs third word", changed), ErrorCode::Conflict);
+  CHECK_OK(bob->call("passwd", json::object(), "bobs second word", changed));
+  CHECK_OK(server.login("bob", "bobs second word"));
+  const auto removed = new_id();
+  root->must("group-create", {{"group", "system:one"}});
+  root->must("group-create", {{"group", "system:two"}});
+  REQUIRE_OK(root->call("group-delete", {{"group", "system:one"}}, {}, removed));
+  CHECK_FAILS(root->call("group-delete", {{"group", "system:two"}}, {}, removed),
+              ErrorCode::Conflict);
+  CHECK_FAILS(root->call("group-delete", {{"group", "system:three"}}, {}, id), ErrorCode::Conflict);
+  CHECK_OK(root->call("group-show", {{"group", "system:two"}}));
   CHECK_FAILS(root->call("user-add", {{"name", "dave"}}, "daves long word", common::OperationId{}),
               ErrorCode::InvalidArgument);
 }

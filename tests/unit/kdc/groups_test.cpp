@@ -148,9 +148,9 @@ TEST_CASE_FIXTURE(Groups, "who owns a group manages it, and nobody else does") {
   CHECK(rights->member);
   CHECK_FALSE(rights->administrator);
   CHECK_FALSE(rights->sensitive);
-  CHECK_OK(db->groups().remove(actor("bob"), *friends));
+  CHECK_OK(db->groups().remove(actor("bob"), "alice:friends"));
 
-  CHECK_FAILS(db->groups().remove(admin, kdc::kAuditors), ErrorCode::Conflict);
+  CHECK_FAILS(db->groups().remove(admin, "system:auditors"), ErrorCode::Conflict);
   CHECK_FAILS(db->groups().set_owner(alice, kdc::kAuditors, alice.id), ErrorCode::PermissionDenied);
 }
 
