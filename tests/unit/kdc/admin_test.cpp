@@ -640,16 +640,34 @@ TEST_CASE_FIXTURE(Fixture, "outcomes and latencies of exchanges are counted") {
 
 TEST_CASE("a joining machine gets the cell's description and authority, if there is one to give") {
   KdcServer server;
-  AdminClient stranger(server.client().client_options(0));
-  CHECK_FAILS(stranger.call("cell"), ErrorCode::NotFound);
+  const auto ask = [&] {
+    AdminClient stranger(server.client().client_options(0));
+    return stranger.call("cell");
+  };
+  const auto describe = [&](std::string_view text) {
+    std::filesystem::remove(server.options.description);
+    REQUIRE_OK(kdc::write_private_file(server.options.description,
+                                       common::crypto::Secret::copy_of(common::as_bytes(text))));
+  };
+  CHECK_FAILS(ask(), ErrorCode::NotFound);
   server.stop();
   server.options.description = server.files().path() / "cell.toml";
-  REQUIRE_OK(kdc::write_private_file(
-      server.options.description,
-      common::crypto::Secret::copy_of(common::as_bytes("name = \"test\"\n"))));
   server.start();
-  AdminClient joiner(server.client().client_options(0));
-  const json cell = joiner.must("cell");
-  CHECK(cell["description"] == "name = \"test\"\n");
-  CHECK(cell["ca"].get<std::string>().find("BEGIN CERTIFICATE") != std::string::npos);
+  CHECK_FAILS(ask(), ErrorCode::NotFound);
+  describe("name = \"test\"\n");
+  server.kdc().housekeeping();
+  const auto first = ask();
+  REQUIRE_OK(first);
+  CHECK(first->result()["description"] == "name = \"test\"\n");
+  CHECK(first->result()["ca"].get<std::string>().find("BEGIN CERTIFICATE") != std::string::npos);
+  // Whoever asks costs no reading: what is given away changes with a reload, and not before.
+  describe("name = \"other\"\n");
+  server.kdc().housekeeping();
+  CHECK(ask()->result() == first->result());
+  REQUIRE_OK(server.kdc().reload());
+  CHECK(ask()->result()["description"] == "name = \"other\"\n");
+  // A reload that fails takes nothing away.
+  std::filesystem::remove(server.options.description);
+  CHECK(!server.kdc().reload());
+  CHECK(ask()->result()["description"] == "name = \"other\"\n");
 }
