@@ -60,23 +60,39 @@ Status check_password_end(const AdminOperation& operation, AdminCall& call) {
 
 }  // namespace
 
+// Each change leaves a record, a keytab that is fetched, too.
+Status Administration::check_rate(const AdminOperation& operation, AdminCall& call) {
+  if (operation.changes == Changes::Nothing && operation.fresh == Fresh::NotNeeded)
+    return {};
+  TROTH_TRY(const bool administrator, call.is_administrator());
+  if (administrator)
+    return {};
+  const GuessVerdict verdict = changes_.take(call.caller().id, time_now(tools_.clock));
+  if (verdict.allowed)
+    return {};
+  return too_many(fmt::format("too many changes by {}", call.caller().name), verdict.wait);
+}
+
 Result<Reply> Administration::run_checked(const AdminOperation& operation, AdminCall& call) {
   const auto check = [&]() -> Status {
     TROTH_TRY_VOID(check_password_end(operation, call));
     TROTH_TRY_VOID(check_right(operation, call));
-    return operation.fresh == Fresh::Needed ? call.need_fresh() : Status{};
+    if (operation.fresh == Fresh::Needed)
+      TROTH_TRY_VOID(call.need_fresh());
+    return check_rate(operation, call);
   };
   const Status checked = check();
   if (checked)
     return operation.run(call);
   const ErrorCode code = checked.error().code;
-  if (code == ErrorCode::PermissionDenied || code == ErrorCode::Expired) {
+  if (code == ErrorCode::PermissionDenied || code == ErrorCode::Expired ||
+      code == ErrorCode::Overloaded) {
     const Actor actor = call.actor();
-    TROTH_TRY_VOID(tools_.database.audit().note({.event = "admin." + std::string(operation.name),
-                                                 .actor = actor.id,
-                                                 .actor_name = actor.name,
-                                                 .source = actor.source,
-                                                 .outcome = std::string(to_string(code))}));
+    TROTH_TRY_VOID(tools_.database.audit().refused({.event = "admin." + std::string(operation.name),
+                                                    .actor = actor.id,
+                                                    .actor_name = actor.name,
+                                                    .source = actor.source,
+                                                    .outcome = std::string(to_string(code))}));
   }
   return tl::unexpected(checked.error());
 }

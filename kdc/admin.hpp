@@ -7,6 +7,7 @@
 
 #include "common/rpc/operations.hpp"
 #include "kdc/admin_call.hpp"
+#include "kdc/client_limit.hpp"
 
 namespace kdc {
 
@@ -27,7 +28,10 @@ class Administration {
   [[nodiscard]] common::Result<common::rpc::Reply> run_checked(const AdminOperation& operation,
                                                                AdminCall& call);
 
+  [[nodiscard]] common::Status check_rate(const AdminOperation& operation, AdminCall& call);
+
   AdminTools tools_;
+  ClientLimit changes_{kChangeRules};
   const CountCall count_;
 };
 

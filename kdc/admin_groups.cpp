@@ -103,12 +103,13 @@ Result<Reply> group_owner(AdminCall& call) {
 
 Result<Reply> group_delete(AdminCall& call) {
   TROTH_TRY_VOID(call.args().refuse_others({"group"}));
-  TROTH_TRY(const bool done, call.database().core().was_done(call.actor()));
+  TROTH_TRY(const std::string name, call.name("group"));
+  TROTH_TRY(const bool done, call.database().groups().was_removed(call.actor(), name));
   if (done)
     return nothing_to_say();
   TROTH_TRY(const Group group, group_named(call));
   TROTH_TRY_VOID(need_fresh_for(call, group));
-  TROTH_TRY_VOID(call.database().groups().remove(call.actor(), group.id));
+  TROTH_TRY_VOID(call.database().groups().remove(call.actor(), group.name));
   return nothing_to_say();
 }
 

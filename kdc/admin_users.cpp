@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "common/crypto/hash.hpp"
-#include "common/crypto/random.hpp"
 #include "kdc/admin_call.hpp"
 #include "kdc/decoy.hpp"
 #include "kdc/names.hpp"
@@ -24,11 +23,11 @@ using common::wire::JsonWriter;
 
 Result<PasswordKey> key_of_password(AdminCall& call, const std::string& user,
                                     const Secret& password) {
-  std::array<std::byte, 16> random{};
-  TROTH_TRY_VOID(common::crypto::random_bytes(random));
-  PasswordKey key{.salt = password_salt(call.database().core().cell(), user, random),
-                  .parameters = call.tools().scrypt,
-                  .key = {}};
+  TROTH_TRY(const Secret random, call.database().core().salt_for(call.actor()));
+  PasswordKey key{
+      .salt = password_salt(call.database().core().cell(), user, random.bytes().first<16>()),
+      .parameters = call.tools().scrypt,
+      .key = {}};
   TROTH_TRY(key.key, common::crypto::scrypt(password, key.salt, key.parameters));
   return key;
 }
@@ -38,15 +37,48 @@ Result<bool> is_password_of(const Secret& password, const StoredKey& key) {
   return common::crypto::constant_time_equal(made.bytes(), key.key.bytes());
 }
 
+// Whether a password is or was somebody's is what a login tells, too: asking takes one of the
+// caller's attempts, and an answer that told him something keeps it.
+enum class Told : std::uint8_t { Nothing, Something };
+
+class Guess {
+ public:
+  [[nodiscard]] static Result<Guess> begin(AdminCall& call) {
+    Guess guess(call);
+    const GuessVerdict verdict = guess.attempts_.begin(guess.name_, guess.source_);
+    if (!verdict.allowed)
+      return too_many("too many attempts for this name or from this address", verdict.wait);
+    return guess;
+  }
+  [[nodiscard]] Status end(Told told) {
+    if (told == Told::Something)
+      return attempts_.failed(name_, source_);
+    attempts_.withdrawn(name_, source_);
+    return {};
+  }
+
+ private:
+  explicit Guess(AdminCall& call)
+      : attempts_(call.database().attempts()),
+        name_(call.caller().name),
+        source_(source_of_address(call.actor().source)) {}
+
+  Attempts& attempts_;
+  std::string name_;
+  std::string source_;
+};
+
 // What the policy says, and that it was not used lately. Runs scrypt as often as the history is
 // long: the caller has a place for it.
-Status check_new_password(AdminCall& call, const Principal& user, const Secret& password) {
+Status check_new_password(AdminCall& call, const Principal& user, const Secret& password,
+                          Told& told) {
   TROTH_TRY(const Policy policy, call.database().policies().of(user.kind, user.policy));
   TROTH_TRY_VOID(check_password(policy, user.name, password));
   TROTH_TRY(const auto history, call.database().keys().password_history(user.id));
   for (const StoredKey& key : history) {
     TROTH_TRY(const bool same, is_password_of(password, key));
     if (same) {
+      told = Told::Something;
       return fail(ErrorCode::InvalidArgument,
                   "this password is or was in use here; choose another one");
     }
@@ -54,16 +86,33 @@ Status check_new_password(AdminCall& call, const Principal& user, const Secret& 
   return {};
 }
 
+// Sets it, or finds that this call has set it before. Told otherwise, the caller knows that it is
+// another one that he set.
+Result<Kvno> set_password(AdminCall& call, const Principal& user, Kvno expected,
+                          const Secret& password, PasswordReason reason) {
+  TROTH_TRY(Guess guess, Guess::begin(call));
+  const auto set = [&]() -> Result<Kvno> {
+    TROTH_TRY(const PasswordKey key, key_of_password(call, user.name, password));
+    return call.database().keys().set_password(call.actor(), user.id, expected, key, reason);
+  }();
+  const bool told = !set && set.error().code == ErrorCode::Conflict;
+  TROTH_TRY_VOID(guess.end(told ? Told::Something : Told::Nothing));
+  return set;
+}
+
 Result<Kvno> set_new_password(AdminCall& call, const Principal& user, Kvno expected) {
   TROTH_TRY(const Secret password, call.take_password());
   TROTH_TRY(const auto place, call.scrypt_place());
   // If the key has moved on, this is a repetition of a call whose answer was lost, or it comes too
   // late: the database tells which, and what was set meanwhile is none of the history's business.
-  if (user.kvno == expected)
-    TROTH_TRY_VOID(check_new_password(call, user, password));
-  TROTH_TRY(const PasswordKey key, key_of_password(call, user.name, password));
-  return call.database().keys().set_password(call.actor(), user.id, expected, key,
-                                             PasswordReason::NewPassword);
+  if (user.kvno == expected) {
+    TROTH_TRY(Guess guess, Guess::begin(call));
+    Told told = Told::Nothing;
+    const Status checked = check_new_password(call, user, password, told);
+    TROTH_TRY_VOID(guess.end(told));
+    TROTH_TRY_VOID(checked);
+  }
+  return set_password(call, user, expected, password, PasswordReason::NewPassword);
 }
 
 // The same password, run through scrypt anew.
@@ -72,13 +121,14 @@ Result<Kvno> raise_parameters(AdminCall& call, const Principal& user, Kvno expec
   TROTH_TRY(const auto place, call.scrypt_place());
   if (user.kvno == expected) {
     TROTH_TRY(const StoredKey present, call.database().keys().key(user.id));
-    TROTH_TRY(const bool same, is_password_of(password, present));
-    if (!same)
+    TROTH_TRY(Guess guess, Guess::begin(call));
+    const auto same = is_password_of(password, present);
+    TROTH_TRY_VOID(guess.end(same && !*same ? Told::Something : Told::Nothing));
+    TROTH_TRY_VOID(same.map([](bool) {}));
+    if (!*same)
       return fail(ErrorCode::InvalidArgument, "that is not the present password of {}", user.name);
   }
-  TROTH_TRY(const PasswordKey key, key_of_password(call, user.name, password));
-  return call.database().keys().set_password(call.actor(), user.id, expected, key,
-                                             PasswordReason::StrongerParameters);
+  return set_password(call, user, expected, password, PasswordReason::StrongerParameters);
 }
 
 Status need_user(const Principal& principal) {

@@ -220,7 +220,8 @@ Status Attempts::succeeded(const std::string& name, const std::string& source) {
         }
         TROTH_TRY_VOID(tx.run("INSERT OR REPLACE INTO known_source VALUES (?1, ?2)",
                               ByteView(place.pair), to_number(now)));
-        return tx.run("DELETE FROM known_source WHERE succeeded <= ?1", to_number(now - kKnownFor));
+        return tx.run("DELETE FROM known_source WHERE succeeded <= ?1",
+                      to_number(core_.certain_now() - kKnownFor));
       })
       .map([](std::uint64_t) {});
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "common/crypto/hash.hpp"
 
@@ -109,6 +110,19 @@ bool same_kind(const AuditRecord& a, const AuditRecord& b) {
          std::tie(b.event, b.actor, b.actor_name, b.subject, b.source, b.outcome, b.details);
 }
 
+// Adds it to one of the same kind, if there is one. A client that asks again and again is most
+// likely among the last.
+bool merge(std::vector<AuditRecord>& records, const AuditRecord& record) {
+  const auto back = static_cast<std::ptrdiff_t>(std::min<std::size_t>(records.size(), 16));
+  const auto same =
+      std::find_if(records.rbegin(), records.rbegin() + back,
+                   [&](const AuditRecord& other) { return same_kind(other, record); });
+  if (same == records.rbegin() + back)
+    return false;
+  same->times += record.times;
+  return true;
+}
+
 }  // namespace
 
 Status AuditLog::record(AuditRecord record) {
@@ -119,39 +133,53 @@ Status AuditLog::record(AuditRecord record) {
 }
 
 Status AuditLog::note(AuditRecord record) {
+  return note(std::move(record), Limited::No);
+}
+
+Status AuditLog::refused(AuditRecord record) {
+  return note(std::move(record), Limited::Yes);
+}
+
+Status AuditLog::note(AuditRecord record, Limited limited) {
   record.at = core_.now();
-  bool full = false;
-  {
-    auto noted = noted_.lock();
-    // One client that asks again and again is one record; it is most likely among the last.
-    const std::size_t back = std::min<std::size_t>(noted->size(), 16);
-    const auto same =
-        std::find_if(noted->rbegin(), noted->rbegin() + static_cast<std::ptrdiff_t>(back),
-                     [&](const AuditRecord& other) { return same_kind(other, record); });
-    if (same != noted->rbegin() + static_cast<std::ptrdiff_t>(back)) {
-      same->times += record.times;
-      return {};
+  bool admitted = false;
+  for (const bool flushed : {false, true}) {
+    {
+      auto noted = noted_.lock();
+      if (merge(noted->records, record))
+        return {};
+      if (limited == Limited::Yes && !std::exchange(admitted, true) &&
+          !core_.refusals().admit(record))
+        return {};
+      if (!noted->full()) {
+        noted->records.push_back(std::move(record));
+        return {};
+      }
+      if (flushed || noted->writing > 0)
+        break;
     }
-    if (noted->size() < kMostNoted) {
-      noted->push_back(std::move(record));
-      return {};
-    }
-    full = true;
-  }
-  if (full)
     TROTH_TRY_VOID(flush());
-  auto noted = noted_.lock();
-  if (noted->size() >= kMostNoted)
-    return fail(ErrorCode::Overloaded, "more happens than can be recorded");
-  noted->push_back(std::move(record));
-  return {};
+  }
+  return fail(ErrorCode::Overloaded, "more happens than can be recorded");
 }
 
 Status AuditLog::flush() {
+  return flush(Refusals::Which::Due);
+}
+
+Status AuditLog::flush_all() {
+  return flush(Refusals::Which::All);
+}
+
+Status AuditLog::flush(Refusals::Which counted) {
+  const common::MutexLock alone(flush_mutex_);
   std::vector<AuditRecord> batch;
   {
     auto noted = noted_.lock();
-    batch.swap(*noted);
+    batch.swap(noted->records);
+    auto more = core_.refusals().take_counted(core_.now(), kMostNoted - batch.size(), counted);
+    std::move(more.begin(), more.end(), std::back_inserter(batch));
+    noted->writing = batch.size();
   }
   if (batch.empty())
     return {};
@@ -160,12 +188,13 @@ Status AuditLog::flush() {
       TROTH_TRY_VOID(append_audit(tx, core_.secrets().audit, record));
     return {};
   });
+  auto noted = noted_.lock();
+  noted->writing = 0;
   if (written)
     return {};
   // Kept for the next time, before what came meanwhile; the cap then stops further tickets.
-  auto noted = noted_.lock();
-  noted->insert(noted->begin(), std::make_move_iterator(batch.begin()),
-                std::make_move_iterator(batch.end()));
+  noted->records.insert(noted->records.begin(), std::make_move_iterator(batch.begin()),
+                        std::make_move_iterator(batch.end()));
   return tl::unexpected(written.error());
 }
 

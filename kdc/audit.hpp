@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/sync/mutex.hpp"
 #include "kdc/core.hpp"
 
 namespace kdc {
@@ -39,11 +40,17 @@ class AuditLog {
   // Records and returns when it is committed.
   [[nodiscard]] common::Status record(AuditRecord record);
   // Keeps it for the next flush(), where equal ones become one with a count; at the latest with the
-  // kMostNoted-th. Failing means that it could not be kept: the ticket must not leave, then.
+  // kMostNoted-th, those that are being written included. Failing means that it could not be kept:
+  // the ticket must not leave, then.
   // `at` is filled in.
   [[nodiscard]] common::Status note(AuditRecord record);
-  // Called from tick, and before closing.
+  // The same for what a caller can be refused as often as he likes: beyond some it is only counted
+  // (refusals.hpp).
+  [[nodiscard]] common::Status refused(AuditRecord record);
+  // Called from housekeeping. One at a time: others wait for it.
   [[nodiscard]] common::Status flush();
+  // Before closing: with what was counted, too.
+  [[nodiscard]] common::Status flush_all();
 
   [[nodiscard]] common::Result<std::vector<AuditRecord>> list(const AuditQuery& query);
   struct Range {
@@ -58,8 +65,19 @@ class AuditLog {
   [[nodiscard]] common::Result<bool> trim(Time before, std::uint64_t most);
 
  private:
+  enum class Limited : std::uint8_t { No, Yes };
+  [[nodiscard]] common::Status note(AuditRecord record, Limited limited);
+  [[nodiscard]] common::Status flush(Refusals::Which counted);
+
+  struct Noted {
+    std::vector<AuditRecord> records;
+    std::size_t writing = 0;  // more, which a flush() has taken and may have to put back
+    [[nodiscard]] bool full() const { return records.size() + writing >= kMostNoted; }
+  };
+
   Core& core_;
-  common::Locked<std::vector<AuditRecord>> noted_;
+  common::Mutex flush_mutex_;  // held over a commit; noted_ is taken inside, never the other way
+  common::Locked<Noted> noted_;
 };
 
 }  // namespace kdc

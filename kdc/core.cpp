@@ -1,7 +1,10 @@
 #include "kdc/core.hpp"
 
+#include <algorithm>
+
 #include "common/crypto/hash.hpp"
 #include "common/crypto/hkdf.hpp"
+#include "common/crypto/random.hpp"
 #include "common/failpoint/failpoint.hpp"
 #include "common/log/log.hpp"
 #include "common/wire/binary.hpp"
@@ -22,6 +25,8 @@ using common::db::WriteTx;
 
 // A disk that does not sync within this time is as good as failed.
 constexpr std::chrono::seconds kSyncPatience{10};
+// A KDC that was stopped for longer keeps what is old longer: its clock may have been set wrong.
+constexpr Millis kLongestStop = std::chrono::days(1);
 
 Status check_right(ReadTx& tx, const Actor& actor, const Change& change) {
   if (actor.id == kNobody)
@@ -46,12 +51,17 @@ Bytes key_of(const common::OperationId& id, Id actor) {
   return common::wire::BinaryWriter().u64(id.high).u64(id.low).u32(actor.value).take();
 }
 
-Result<Bytes> request_of(const Actor& actor, const Change& change) {
+// Keyed, because a key of a password may be in it.
+Result<Bytes> request_of(const Secret& key, const Actor& actor, const Change& change) {
   common::wire::BinaryWriter writer;
-  writer.u32(actor.id.value).text(change.event).text(change.details).u32(change.object.value);
-  // The name of an object may be gone when the request is repeated.
-  writer.text(change.object == kNobody ? std::string_view(change.subject) : std::string_view());
-  TROTH_TRY(const auto digest, common::crypto::sha256(writer.view()));
+  // An object may be called something else when the request is repeated, or be gone.
+  const bool by_name = change.removes || change.object == kNobody;
+  writer.u32(actor.id.value).text(change.event).text(change.details);
+  writer.u32(by_name ? kNobody.value : change.object.value);
+  writer.text(by_name ? std::string_view(change.subject) : std::string_view());
+  TROTH_TRY(const auto secret, common::crypto::hmac_sha256(key.bytes(), change.secret));
+  writer.fixed(secret);
+  TROTH_TRY(const auto digest, common::crypto::hmac_sha256(key.bytes(), writer.view()));
   return Bytes(digest.begin(), digest.end());
 }
 
@@ -80,13 +90,25 @@ Result<DatabaseSecrets> derive_secrets(const Secret& secret, const std::string& 
   TROTH_TRY(Secret audit, common::crypto::derive_key(secret, "troth audit v1", context));
   TROTH_TRY(Secret attempts, common::crypto::derive_key(secret, "troth attempts v1", context));
   TROTH_TRY(Secret decoy, common::crypto::derive_key(secret, "troth decoy v1", context));
-  return DatabaseSecrets{std::move(audit), std::move(attempts), std::move(decoy)};
+  TROTH_TRY(Secret operations, common::crypto::derive_key(secret, "troth operations v1", context));
+  TROTH_TRY(Secret salts, common::crypto::derive_key(secret, "troth salts v1", context));
+  return DatabaseSecrets{std::move(audit), std::move(attempts), std::move(decoy),
+                         std::move(operations), std::move(salts)};
 }
 
 Core::Core(std::unique_ptr<common::db::Database> db, MasterKeys keys, DatabaseSecrets secrets,
-           const common::Clock& clock)
-    : db_(std::move(db)), cell_(keys.cell()), secrets_(std::move(secrets)), clock_(clock) {
+           const common::Clock& clock, Time newest_record)
+    : db_(std::move(db)),
+      cell_(keys.cell()),
+      secrets_(std::move(secrets)),
+      clock_(clock),
+      began_(clock.now()),
+      began_at_(std::min(time_now(clock), newest_record + kLongestStop)) {
   set_master_keys(std::move(keys));
+}
+
+Time Core::certain_now() const {
+  return std::min(now(), began_at_ + std::chrono::duration_cast<Millis>(clock_.now() - began_));
 }
 
 std::shared_ptr<const MasterKeys> Core::master_keys() {
@@ -116,7 +138,7 @@ Result<std::uint64_t> Core::run(WriteTx& tx, const Actor& actor, const Change& c
   Bytes request;
   if (actor.operation) {
     key = key_of(*actor.operation, actor.id);
-    TROTH_TRY(request, request_of(actor, change));
+    TROTH_TRY(request, request_of(secrets_.operations, actor, change));
     TROTH_TRY(const auto known, find_operation(tx, key, request));
     if (known)
       return *known;
@@ -143,7 +165,7 @@ Result<std::optional<std::uint64_t>> Core::known_result(const Actor& actor, cons
   std::optional<std::uint64_t> none;
   if (!actor.operation)
     return none;
-  TROTH_TRY(const Bytes request, request_of(actor, change));
+  TROTH_TRY(const Bytes request, request_of(secrets_.operations, actor, change));
   return db_->read(
       [&](ReadTx& tx) { return find_operation(tx, key_of(*actor.operation, actor.id), request); });
 }
@@ -165,30 +187,29 @@ Result<std::uint64_t> Core::change(const Actor& actor, const Change& change, con
   return done->value;
 }
 
-Result<bool> Core::was_done(const Actor& actor) {
-  if (!actor.operation)
-    return false;
-  const Bytes key = key_of(*actor.operation, actor.id);
-  return read([&](ReadTx& tx) -> Result<bool> {
-    TROTH_TRY(auto row, tx.query("SELECT 1 FROM operation WHERE id = ?1", ByteView(key)));
-    return row.step();
-  });
+Result<Secret> Core::salt_for(const Actor& actor) const {
+  if (actor.operation) {
+    return common::crypto::hkdf_sha256(secrets_.salts.bytes(), {},
+                                       key_of(*actor.operation, actor.id), 16);
+  }
+  Secret salt(16);
+  TROTH_TRY_VOID(common::crypto::random_bytes(salt.writable()));
+  return salt;
 }
 
 void Core::record_refusal(const Actor& actor, const Change& change, const common::Error& error) {
-  const Status recorded =
-      db_->commit([&](WriteTx& tx) {
-           return append_audit(tx, secrets_.audit,
-                               {.at = now(),
-                                .event = std::string(change.event),
-                                .actor = actor.id,
-                                .actor_name = actor.name,
-                                .subject = change.subject,
-                                .source = actor.source,
-                                .outcome = std::string(common::to_string(error.code)),
-                                .details = change.details});
-         })
-          .map([](std::uint64_t) {});
+  const AuditRecord record{.at = now(),
+                           .event = std::string(change.event),
+                           .actor = actor.id,
+                           .actor_name = actor.name,
+                           .subject = change.subject,
+                           .source = actor.source,
+                           .outcome = std::string(common::to_string(error.code)),
+                           .details = change.details};
+  if (!refusals_.admit(record))
+    return;
+  const auto recorded =
+      db_->commit([&](WriteTx& tx) { return append_audit(tx, secrets_.audit, record); });
   if (!recorded)
     common::log::error("a refusal could not be recorded", {{"why", recorded.error().message}});
 }

@@ -11,6 +11,7 @@
 #include "common/sync/locked.hpp"
 #include "kdc/audit_chain.hpp"
 #include "kdc/master_key.hpp"
+#include "kdc/refusals.hpp"
 
 namespace kdc {
 
@@ -28,6 +29,10 @@ struct Change {
   std::string details;     // with what arguments; never a secret
   Right right = Right::Administrator;
   Id object = kNobody;  // if there is one, it is what is changed, whatever it is called by now
+  // The change removes its object, so a repetition knows it by its name only.
+  bool removes = false;
+  // What a repetition must bring again, but no record may show: a password's key.
+  common::ByteView secret = {};
 };
 
 // Sub-keys of the database's own secret, one for each use.
@@ -35,6 +40,8 @@ struct DatabaseSecrets {
   common::crypto::Secret audit;
   common::crypto::Secret attempts;
   common::crypto::Secret decoy;
+  common::crypto::Secret operations;
+  common::crypto::Secret salts;
 };
 common::Result<DatabaseSecrets> derive_secrets(const common::crypto::Secret& secret,
                                                const std::string& cell);
@@ -42,14 +49,15 @@ common::Result<DatabaseSecrets> derive_secrets(const common::crypto::Secret& sec
 class Core {
  public:
   Core(std::unique_ptr<common::db::Database> db, MasterKeys keys, DatabaseSecrets secrets,
-       const common::Clock& clock);
+       const common::Clock& clock, Time newest_record);
 
   // The work of a change; what it returns is the change's result, kept for repetitions. Runs inside
   // Database::commit, with its rules: possibly more than once, never blocking.
   using Work = std::function<common::Result<std::uint64_t>(common::db::WriteTx&, Time now)>;
 
   // Checks the right, does the work, and appends its audit record, all in one transaction; returns
-  // when that is on the disk. A refusal for lack of rights is recorded in a transaction of its own.
+  // when that is on the disk. A refusal for lack of rights is recorded in a transaction of its own,
+  // or only counted, if the actor is refused again and again.
   // OutcomeUnknown: done, but it may be lost with the power.
   [[nodiscard]] common::Result<std::uint64_t> change(const Actor& actor, const Change& change,
                                                      const Work& work);
@@ -58,9 +66,9 @@ class Core {
   // before they come to change().
   [[nodiscard]] common::Result<std::optional<std::uint64_t>> known_result(const Actor& actor,
                                                                           const Change& change);
-  // Whether the actor's operation was carried out already, whatever it was: for repetitions of one
-  // that removed what it names.
-  [[nodiscard]] common::Result<bool> was_done(const Actor& actor);
+  // 16 bytes for the salt of a password that this actor sets: random, but the same for the same
+  // operation, so that a repetition makes the same key of the same password.
+  [[nodiscard]] common::Result<common::crypto::Secret> salt_for(const Actor& actor) const;
 
   // Reads of one consistent view.
   template <typename F>
@@ -71,8 +79,14 @@ class Core {
   [[nodiscard]] common::db::Database& db() { return *db_; }
   [[nodiscard]] const common::Clock& clock() const { return clock_; }
   [[nodiscard]] Time now() const { return time_now(clock_); }
+  // For removing what is old: how late it is for certain. A wall clock that leaps ahead by years
+  // must not delete years of records, so this one goes no faster than the boot clock.
+  [[nodiscard]] Time certain_now() const;
   [[nodiscard]] const std::string& cell() const { return cell_; }
   [[nodiscard]] const DatabaseSecrets& secrets() const { return secrets_; }
+
+  // Which refusals are recorded, and how many were not.
+  [[nodiscard]] Refusals& refusals() { return refusals_; }
 
   // Within a change, ask inside its work: only then it has what `cell` names.
   [[nodiscard]] std::shared_ptr<const MasterKeys> master_keys();
@@ -92,6 +106,9 @@ class Core {
   const std::string cell_;
   const DatabaseSecrets secrets_;
   const common::Clock& clock_;
+  const common::Instant began_;
+  const Time began_at_;
+  Refusals refusals_;
   struct Masters {
     std::shared_ptr<const MasterKeys> present;
     std::shared_ptr<const MasterKeys> before;

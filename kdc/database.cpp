@@ -21,7 +21,13 @@ using common::crypto::Secret;
 using common::db::ReadTx;
 using common::db::WriteTx;
 
-constexpr common::db::Migration kMigrations[] = {{kSchemaSql}};
+// Where each user stands among those from whom decoys take their parameters (decoy.cpp). The
+// product fits 63 bits, since an id has 31.
+constexpr std::string_view kRingOfUsers =
+    "DROP INDEX key_of_users;"
+    "CREATE INDEX ring_of_users ON key((principal * 2654435761) & 4294967295) "
+    "WHERE purpose = 1 AND state = 1;";
+constexpr common::db::Migration kMigrations[] = {{kSchemaSql}, {kRingOfUsers}};
 
 // A walk through everything (a dump) is a long read.
 constexpr std::chrono::seconds kLongestRead{60};
@@ -29,6 +35,8 @@ constexpr std::chrono::seconds kSyncPatience{10};
 // Stored results of operations are for repetitions of a request whose answer was lost.
 constexpr Millis kOperationKept = std::chrono::days(7);
 constexpr std::uint64_t kMostOperations = 100'000;
+// Where trimming stops, so that it is not begun for each one.
+constexpr std::uint64_t kFewerOperations = 90'000;
 
 struct Paths {
   std::string database;
@@ -132,23 +140,41 @@ Status check_cell(ReadTx& tx, const std::string& cell, const std::string& path) 
               found ? row.column_text(0) : "none", cell);
 }
 
+Result<Time> newest_record_of(ReadTx& tx) {
+  TROTH_TRY(auto row, tx.query("SELECT at FROM audit WHERE seq = (SELECT head_seq FROM cell)"));
+  TROTH_TRY(const bool found, row.step());
+  if (!found)
+    return fail(ErrorCode::Corrupt, "the audit log has lost its newest record");
+  return time_from(row.column_int64(0));
+}
+
 Status trim_operations(Core& core) {
-  const auto old = to_number(core.now() - kOperationKept);
-  TROTH_TRY(const bool any, core.read([&](ReadTx& tx) -> Result<bool> {
-    TROTH_TRY(auto row, tx.query("SELECT 1 FROM operation WHERE at < ?1 UNION ALL SELECT 1 WHERE "
-                                 "(SELECT count(*) FROM operation) > ?2 LIMIT 1",
-                                 old, kMostOperations));
+  const auto old = to_number(core.certain_now() - kOperationKept);
+  const auto too_many = [](ReadTx& tx) -> Result<bool> {
+    TROTH_TRY(auto row,
+              tx.query("SELECT 1 WHERE (SELECT count(*) FROM operation) > ?1", kMostOperations));
     return row.step();
+  };
+  TROTH_TRY(const bool any, core.read([&](ReadTx& tx) -> Result<bool> {
+    TROTH_TRY(auto row, tx.query("SELECT 1 FROM operation WHERE at < ?1 LIMIT 1", old));
+    TROTH_TRY(const bool aged, row.step());
+    return aged ? true : too_many(tx);
   }));
   if (!any)
     return {};
   return core.db()
       .commit([&](WriteTx& tx) -> Status {
         TROTH_TRY_VOID(tx.run("DELETE FROM operation WHERE at < ?1", old));
+        TROTH_TRY(const bool many, too_many(tx));
+        if (!many)
+          return {};
+        // Oldest first, of whoever has the most: what somebody asks for often costs nobody else
+        // his. The actor is the end of an id (core.cpp).
         return tx.run(
-            "DELETE FROM operation WHERE id IN (SELECT id FROM operation ORDER BY at DESC "
-            "LIMIT -1 OFFSET ?1)",
-            kMostOperations);
+            "DELETE FROM operation WHERE id IN (SELECT id FROM (SELECT id, at, row_number() OVER "
+            "(PARTITION BY substr(id, 17) ORDER BY at DESC) AS place FROM operation) "
+            "ORDER BY place DESC, at LIMIT (SELECT count(*) FROM operation) - ?1)",
+            kFewerOperations);
       })
       .map([](std::uint64_t) {});
 }
@@ -196,8 +222,8 @@ struct Database::Parts {
   bool closed = false;
 
   Parts(std::unique_ptr<common::db::Database> db, MasterKeys masters, DatabaseSecrets secrets,
-        std::string stash, const common::Clock& clock)
-      : core(std::move(db), std::move(masters), std::move(secrets), clock),
+        std::string stash, const common::Clock& clock, Time newest_record)
+      : core(std::move(db), std::move(masters), std::move(secrets), clock, newest_record),
         rollover(core, std::move(stash)) {}
 };
 
@@ -233,8 +259,9 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   TROTH_TRY(const Secret secret,
             db->read([&](ReadTx& tx) { return open_database_secret(tx, *masters); }));
   TROTH_TRY(DatabaseSecrets secrets, derive_secrets(secret, options.cell));
+  TROTH_TRY(const Time newest_record, db->read(newest_record_of));
   auto parts = std::make_unique<Parts>(std::move(db), *std::move(masters), std::move(secrets),
-                                       paths.stash, clock);
+                                       paths.stash, clock, newest_record);
   TROTH_TRY_VOID(parts->attempts.load());
   return std::unique_ptr<Database>(new Database(std::move(parts)));
 }
@@ -277,7 +304,7 @@ Status Database::housekeeping() {
   note(parts_->rollover.step().map(drop));
   note(parts_->attempts.prune());
   note(trim_operations(parts_->core));
-  note(trim_audit(parts_->audit, parts_->core.now()));
+  note(trim_audit(parts_->audit, parts_->core.certain_now()));
   return first;
 }
 
@@ -289,7 +316,7 @@ Status Database::close() {
   if (parts_->closed)
     return {};
   parts_->closed = true;
-  const Status flushed = parts_->audit.flush();
+  const Status flushed = parts_->audit.flush_all();
   const Status closed = parts_->core.db().close();
   return flushed ? closed : flushed;
 }

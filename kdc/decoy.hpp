@@ -9,8 +9,9 @@
 
 namespace kdc {
 
-// What is answered for a name that does not exist: always the same for that name, and no different
-// from what another user has. Its parameters are those of a user that the name's hash points at.
+// What is answered for a name that does not exist: no different from what another user has. A user
+// that the name's hash points at gives it his parameters, and when that user's key changes, so does
+// the salt: asked again and again, a name that does not exist looks as alive as one that does.
 struct Decoy {
   common::Bytes salt;
   common::crypto::ScryptParameters parameters = common::crypto::ScryptParameters::standard();

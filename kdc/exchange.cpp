@@ -27,13 +27,6 @@ bool is_weaker(const ScryptParameters& has, const ScryptParameters& wanted) {
 
 constexpr std::string_view kTooManyTickets = "too many tickets for this client";
 
-tl::unexpected<common::Error> too_many(std::string_view what, Millis wait) {
-  auto refusal = fail(ErrorCode::Overloaded, "{}; wait {} s", what,
-                      std::chrono::ceil<std::chrono::seconds>(wait).count());
-  refusal.value().retry_after = wait;
-  return refusal;
-}
-
 std::string_view outcome_of(const Status& status) {
   return status ? kAuditOk : common::to_string(status.error().code);
 }
@@ -169,7 +162,7 @@ Result<Bytes> Exchanges::as(ByteView bytes, const ticket::Channel& channel,
   Result<Bytes> reply = right ? grant_as(attempt) : tl::unexpected(right.error());
   record.outcome = outcome_of(said(reply));
   const bool again_and_again = !reply && reply.error().code == ErrorCode::Overloaded;
-  TROTH_TRY_VOID(again_and_again ? database_.audit().note(std::move(record))
+  TROTH_TRY_VOID(again_and_again ? database_.audit().refused(std::move(record))
                                  : database_.audit().record(std::move(record)));
   return reply;
 }
@@ -220,6 +213,7 @@ Result<Bytes> Exchanges::tgs(ByteView bytes, const ticket::Channel& channel,
   auto accepted = ticket::accept_tgs(own_.tgs(), bytes, channel, now);
   if (!accepted) {
     // Anybody can send such as many as he likes, so they share a record.
+    record.source = source_of_address(address);
     record.outcome = common::to_string(accepted.error().code);
     TROTH_TRY_VOID(database_.audit().note(std::move(record)));
     return tl::unexpected(accepted.error());
@@ -237,7 +231,7 @@ Result<Bytes> Exchanges::tgs(ByteView bytes, const ticket::Channel& channel,
   if (!reply)
     record.subject = std::string(kTgsService);
   TROTH_TRY_VOID(reply ? database_.audit().record(std::move(record))
-                       : database_.audit().note(std::move(record)));
+                       : database_.audit().refused(std::move(record)));
   return reply;
 }
 

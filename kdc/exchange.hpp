@@ -5,9 +5,9 @@
 #include <string>
 
 #include "common/ticket/exchange.hpp"
+#include "kdc/client_limit.hpp"
 #include "kdc/database.hpp"
 #include "kdc/own_keys.hpp"
-#include "kdc/ticket_limit.hpp"
 
 namespace kdc {
 
@@ -52,7 +52,7 @@ class Exchanges {
   OwnKeys& own_;
   const common::Clock& clock_;
   const common::crypto::ScryptParameters wanted_;
-  TicketLimit tickets_;
+  ClientLimit tickets_{kTicketRules};
 };
 
 }  // namespace kdc

@@ -25,6 +25,40 @@ Result<std::vector<Id>> ids_of(common::db::Statement& rows, std::size_t most) {
   }
 }
 
+// Names of all users who are in system:administrators.
+constexpr std::string_view kAdministratorNames =
+    "power(id) AS (SELECT 3 UNION SELECT member FROM membership JOIN power ON in_group = "
+    "power.id), "
+    "administrator(name) AS (SELECT name FROM principal JOIN power ON power.id = principal.id) ";
+static_assert(kAdministrators.value == 3);
+// By its name, which nobody can forge, not by its owner, which may be made anybody.
+constexpr std::string_view kIsOfUsers =
+    "(NOT (name >= 'system:' AND name < 'system;') AND "
+    "substr(name, 1, instr(name, ':') - 1) NOT IN (SELECT name FROM administrator))";
+
+struct GroupCount {
+  std::uint64_t of_cell = 0;
+  std::uint64_t of_users = 0;
+};
+
+// What `member` is in, and what it would be in through `group` (kNobody: nothing more).
+Result<GroupCount> count_groups(ReadTx& tx, Id member, Id group) {
+  static const std::string sql =
+      "WITH RECURSIVE up(id) AS (SELECT ?2 UNION SELECT in_group FROM membership WHERE member = ?1 "
+      "UNION SELECT in_group FROM up JOIN membership ON member = up.id), " +
+      std::string(kAdministratorNames) +
+      "SELECT count(*), coalesce(sum(of_users), 0) FROM (SELECT " + std::string(kIsOfUsers) +
+      " AS of_users FROM up JOIN user_group ON user_group.id = up.id)";
+  TROTH_TRY(auto row, tx.query(sql, member.value, group.value));
+  TROTH_TRY(const bool counted, row.step());
+  GroupCount count;
+  if (counted) {
+    count.of_users = row.column_uint64(1);
+    count.of_cell = row.column_uint64(0) - count.of_users;
+  }
+  return count;
+}
+
 Result<bool> is_group(ReadTx& tx, Id id) {
   TROTH_TRY(auto row, tx.query("SELECT 1 FROM user_group WHERE id = ?1", id.value));
   return row.step();
@@ -59,18 +93,34 @@ Result<std::uint32_t> height(ReadTx& tx, Id start, Way way) {
 
 }  // namespace
 
-Result<std::vector<Id>> closure_of(ReadTx& tx, Id member) {
+Result<std::vector<Id>> closure_of(ReadTx& tx, Id member, std::size_t most) {
   TROTH_TRY(auto rows,
             tx.query("WITH RECURSIVE up(id) AS (SELECT in_group FROM membership WHERE member = ?1 "
                      "UNION SELECT in_group FROM up JOIN membership ON member = id) "
                      "SELECT id FROM up ORDER BY id LIMIT ?2",
-                     member.value, kMostClosure));
-  return ids_of(rows, kMostClosure);
+                     member.value, most + 1));
+  TROTH_TRY(auto found, ids_of(rows, most + 1));
+  if (found.size() <= most)
+    return found;
+  static const std::string sql =
+      "WITH RECURSIVE up(id) AS (SELECT in_group FROM membership WHERE member = ?1 "
+      "UNION SELECT in_group FROM up JOIN membership ON member = id), " +
+      std::string(kAdministratorNames) +
+      "SELECT up.id FROM up JOIN user_group ON user_group.id = " + "up.id ORDER BY " +
+      std::string(kIsOfUsers) + ", up.id LIMIT ?2";
+  TROTH_TRY(auto chosen, tx.query(sql, member.value, most));
+  TROTH_TRY(found, ids_of(chosen, most));
+  std::sort(found.begin(), found.end());
+  return found;
 }
 
 Result<bool> is_within(ReadTx& tx, Id member, Id group) {
-  TROTH_TRY(const auto groups, closure_of(tx, member));
-  return std::binary_search(groups.begin(), groups.end(), group);
+  TROTH_TRY(auto row,
+            tx.query("WITH RECURSIVE up(id) AS (SELECT in_group FROM membership WHERE member = ?1 "
+                     "UNION SELECT in_group FROM up JOIN membership ON member = id) "
+                     "SELECT 1 FROM up WHERE id = ?2",
+                     member.value, group.value));
+  return row.step();
 }
 
 Result<std::optional<std::vector<Id>>> principals_below(ReadTx& tx, Id member) {
@@ -88,8 +138,8 @@ Result<std::optional<std::vector<Id>>> principals_below(ReadTx& tx, Id member) {
 }
 
 Status check_nesting(ReadTx& tx, Id member, Id group) {
-  TROTH_TRY(auto above, closure_of(tx, group));
-  if (member == group || std::binary_search(above.begin(), above.end(), member))
+  TROTH_TRY(const bool cycle, is_within(tx, group, member));
+  if (member == group || cycle)
     return fail(ErrorCode::Conflict, "that would make a group a member of itself");
   TROTH_TRY(const std::uint32_t up, height(tx, group, Way::Up));
   TROTH_TRY(const bool nests, is_group(tx, member));
@@ -100,14 +150,15 @@ Status check_nesting(ReadTx& tx, Id member, Id group) {
   }
   if (up + 1 + down > kMostNesting)
     return fail(ErrorCode::ResourceExhausted, "groups nest at most {} deep", kMostNesting);
-  TROTH_TRY(const auto mine, closure_of(tx, member));
-  above.insert(above.end(), mine.begin(), mine.end());
-  above.push_back(group);
-  std::sort(above.begin(), above.end());
-  above.erase(std::unique(above.begin(), above.end()), above.end());
-  if (above.size() > kMostClosure) {
-    return fail(ErrorCode::ResourceExhausted, "nobody is in more than {} groups, all told",
-                kMostClosure);
+  TROTH_TRY(const GroupCount before, count_groups(tx, member, kNobody));
+  TROTH_TRY(const GroupCount after, count_groups(tx, member, group));
+  if (after.of_cell > kMostClosure - kMostOfUsers && after.of_cell > before.of_cell) {
+    return fail(ErrorCode::ResourceExhausted, "nobody is in more than {} of the cell's groups",
+                kMostClosure - kMostOfUsers);
+  }
+  if (after.of_users > kMostOfUsers && after.of_users > before.of_users) {
+    return fail(ErrorCode::ResourceExhausted,
+                "nobody is in more than {} groups that users made, all told", kMostOfUsers);
   }
   return {};
 }
@@ -156,9 +207,8 @@ Result<bool> manages_group(ReadTx& tx, Id principal, Id group) {
   }
   if (owner == principal && owner != kNobody)
     return true;
-  TROTH_TRY(const auto groups, closure_of(tx, principal));
-  return std::binary_search(groups.begin(), groups.end(), kAdministrators) ||
-         std::binary_search(groups.begin(), groups.end(), owner);
+  TROTH_TRY(const bool administers, is_within(tx, principal, kAdministrators));
+  return administers ? Result<bool>(true) : is_within(tx, principal, owner);
 }
 
 Result<std::uint64_t> count_administrators(ReadTx& tx) {

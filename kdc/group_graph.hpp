@@ -12,16 +12,21 @@ namespace kdc {
 
 // Groups on the longest way from a principal up. Enough for any organisation, and bounds each walk.
 inline constexpr std::uint32_t kMostNesting = 16;
-// Groups that one principal may be in, all told. A ticket carries the lowest 1,024.
+// Groups that one principal may be in, all told.
 inline constexpr std::size_t kMostClosure = 4096;
+// Of these, such as users made: anybody may put anybody into his own, and must not use up the room
+// for the cell's. The cell's groups are those called system: and those named after administrators.
+inline constexpr std::size_t kMostOfUsers = 512;
 // Beyond so many affected principals a change is noted as "anybody's".
 inline constexpr std::size_t kMostAffected = 10'000;
 // Members that one group lists itself.
 inline constexpr std::uint64_t kMostMembers = 100'000;
 
-// All groups that `member` (a principal or group) is in, directly or through others, ascending; at
-// most kMostClosure, the lowest. `anyuser` and `authuser` are nobody's row and not among them.
-common::Result<std::vector<Id>> closure_of(common::db::ReadTx& tx, Id member);
+// All groups that `member` (a principal or group) is in, directly or through others, ascending; if
+// they are more than `most`, first the cell's and then the lowest. `anyuser` and `authuser` are
+// nobody's row and not among them.
+common::Result<std::vector<Id>> closure_of(common::db::ReadTx& tx, Id member,
+                                           std::size_t most = kMostClosure);
 
 common::Result<bool> is_within(common::db::ReadTx& tx, Id member, Id group);
 
@@ -29,7 +34,8 @@ common::Result<bool> is_within(common::db::ReadTx& tx, Id member, Id group);
 common::Result<std::optional<std::vector<Id>>> principals_below(common::db::ReadTx& tx, Id member);
 
 // Whether `member` may be put into `group`: no cycle (Deadlock is not meant: Conflict), nesting and
-// closure within bounds (ResourceExhausted).
+// number of groups within bounds (ResourceExhausted). The number is that of `member` itself: those
+// below it may come to have more, and then closure_of() chooses.
 common::Status check_nesting(common::db::ReadTx& tx, Id member, Id group);
 
 // Raises the directory's version and notes that what `member` and all below it are in has changed.

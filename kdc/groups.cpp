@@ -70,6 +70,14 @@ Result<std::uint64_t> count(Result<Statement> counting) {
   return counted ? row.column_uint64(0) : 0;
 }
 
+Change removal_of(const std::string& name, Id group) {
+  return {.event = "group.delete",
+          .subject = name,
+          .right = Right::GroupManager,
+          .object = group,
+          .removes = true};
+}
+
 Status touch(WriteTx& tx, Id group, Time now) {
   return tx.run("UPDATE user_group SET changed = ?2 WHERE id = ?1", group.value, to_number(now));
 }
@@ -177,19 +185,17 @@ Result<GroupRights> Groups::rights(Id principal, Id group) {
   return core_.read([&](ReadTx& tx) -> Result<GroupRights> {
     TROTH_TRY(const Group about, need_group(tx, group));
     GroupRights rights;
-    TROTH_TRY(const auto above, closure_of(tx, group));
-    const auto in = [](const std::vector<Id>& ids, Id id) {
-      return std::binary_search(ids.begin(), ids.end(), id);
-    };
-    rights.sensitive = group == kAdministrators || group == kAuditors ||
-                       in(above, kAdministrators) || in(above, kAuditors);
+    for (const Id power : {kAdministrators, kAuditors}) {
+      TROTH_TRY(const bool within, is_within(tx, group, power));
+      rights.sensitive = rights.sensitive || group == power || within;
+    }
     TROTH_TRY(const bool enabled, is_enabled(tx, principal));
     if (!enabled)
       return rights;
-    TROTH_TRY(const auto mine, closure_of(tx, principal));
-    rights.owner = about.owner == principal || in(mine, about.owner);
-    rights.member = in(mine, group);
-    rights.administrator = in(mine, kAdministrators);
+    TROTH_TRY(const bool owns, is_within(tx, principal, about.owner));
+    rights.owner = about.owner == principal || owns;
+    TROTH_TRY(rights.member, is_within(tx, principal, group));
+    TROTH_TRY(rights.administrator, is_within(tx, principal, kAdministrators));
     return rights;
   });
 }
@@ -326,14 +332,20 @@ Status Groups::set_owner(const Actor& actor, Id group, Id owner) {
   return core_.change(actor, change, work).map([](std::uint64_t) {});
 }
 
-Status Groups::remove(const Actor& actor, Id group) {
-  TROTH_TRY(const auto named, find(group));
-  const Change change{.event = "group.delete",
-                      .subject = named ? named->name : fmt::format("id {}", group.value),
-                      .right = Right::GroupManager,
-                      .object = group};
+Result<bool> Groups::was_removed(const Actor& actor, const std::string& group) {
+  TROTH_TRY(const auto known, core_.known_result(actor, removal_of(group, kNobody)));
+  return known.has_value();
+}
+
+Status Groups::remove(const Actor& actor, const std::string& name) {
+  TROTH_TRY(const auto named, find(name));
+  const Change change = removal_of(name, named ? named->id : kNobody);
   const auto work = [&](WriteTx& tx, Time) -> Result<std::uint64_t> {
-    TROTH_TRY(const Group gone, need_group(tx, group));
+    TROTH_TRY(const auto found, group_named(tx, name));
+    if (!found || found->id != change.object)
+      return fail(ErrorCode::NotFound, "there is no group {}", name);
+    const Group& gone = *found;
+    const Id group = gone.id;
     if (group.value < kFirstChosenId)
       return fail(ErrorCode::Conflict, "{} belongs to the cell itself", gone.name);
     TROTH_TRY(const std::uint64_t owned,

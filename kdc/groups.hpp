@@ -79,7 +79,9 @@ class Groups {
   [[nodiscard]] common::Status remove_member(const Actor& actor, Id group, Id member);
   [[nodiscard]] common::Status set_owner(const Actor& actor, Id group, Id owner);
   // Refused for the cell's own four, and while it owns others (Conflict).
-  [[nodiscard]] common::Status remove(const Actor& actor, Id group);
+  [[nodiscard]] common::Status remove(const Actor& actor, const std::string& group);
+  // Whether that was done by the same operation before. Conflict: it did something else.
+  [[nodiscard]] common::Result<bool> was_removed(const Actor& actor, const std::string& group);
 
   // Raised by every change of groups, disabled flags and removals.
   [[nodiscard]] common::Result<std::uint64_t> directory_version();

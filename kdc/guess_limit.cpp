@@ -36,6 +36,13 @@ bool is_forgettable(const GuessState& state, const GuessRules& rules, Time now) 
   return later.credit == full(rules) && later.wait_until <= now;
 }
 
+tl::unexpected<common::Error> too_many(std::string_view what, Millis wait) {
+  auto refusal = common::fail(common::ErrorCode::Overloaded, "{}; wait {} s", what,
+                              std::chrono::ceil<std::chrono::seconds>(wait).count());
+  refusal.value().retry_after = wait;
+  return refusal;
+}
+
 GuessVerdict take_attempt(GuessState& state, const GuessRules& rules, Time now) {
   refill(state, rules, now);
   const Millis for_credit = std::max(Millis(0), rules.refill - state.credit);

@@ -35,6 +35,9 @@ struct GuessVerdict {
   friend bool operator==(const GuessVerdict&, const GuessVerdict&) = default;
 };
 
+// Overloaded: "WHAT; wait N s", with the wait for programs, too.
+[[nodiscard]] tl::unexpected<common::Error> too_many(std::string_view what, Millis wait);
+
 // Takes an attempt out of the bucket before it is made, so that many at once count as many.
 // A refused attempt changes nothing but the time. A wall clock that is set back earns nothing and
 // locks nobody out for longer than the longest wait.

@@ -75,6 +75,10 @@ Result<std::unique_ptr<Kdc>> Kdc::open(KdcOptions options, const common::Clock& 
   TROTH_TRY(auto database, Database::open(options.database, clock));
   std::unique_ptr<Kdc> kdc(new Kdc(std::move(options), std::move(database), clock, metrics));
   TROTH_TRY_VOID(kdc->own_.refresh());
+  // Without it everything else works.
+  if (const Status read = kdc->reload(); !read)
+    common::log::warn("machines cannot join: the cell's description",
+                      {{"why", read.error().message}});
   return kdc;
 }
 
@@ -126,9 +130,7 @@ Result<Reply> Kdc::preauth(Call& call) {
   return answer(writer);
 }
 
-Result<Reply> Kdc::cell() {
-  if (options_.description.empty())
-    return fail(ErrorCode::NotFound, "this KDC has no description of its cell to give away");
+Result<std::string> Kdc::read_cell() const {
   const std::filesystem::path path(options_.description);
   TROTH_TRY(const auto directory, common::io::PosixFileIo::open_root(path.parent_path()));
   TROTH_TRY(const auto description,
@@ -137,7 +139,23 @@ Result<Reply> Kdc::cell() {
   TROTH_TRY(const std::string pem, certificate.to_pem());
   JsonWriter writer;
   writer.field("description", common::as_text(description)).field("ca", pem);
-  return answer(writer);
+  return writer.take();
+}
+
+Status Kdc::reload() {
+  if (options_.description.empty())
+    return {};
+  TROTH_TRY(std::string read, read_cell());
+  *cell_.lock() = std::make_shared<const std::string>(std::move(read));
+  return {};
+}
+
+// Strangers ask: from memory, whatever it costs to read.
+Result<Reply> Kdc::cell() {
+  const std::shared_ptr<const std::string> answer = *cell_.lock();
+  if (!answer)
+    return fail(ErrorCode::NotFound, "this KDC has no description of its cell to give away");
+  return Reply::text(*answer);
 }
 
 Status Kdc::add_operations(common::rpc::OperationTable& table) {
@@ -171,6 +189,9 @@ Status Kdc::check_stash() const {
 
 void Kdc::housekeeping() {
   counts_->scrypt(gate_);
+  // Of a cell that is being made, the files may come later.
+  if (!*cell_.lock())
+    static_cast<void>(reload());
   Status done = database_->housekeeping();
   if (const Status refreshed = own_.refresh(); done && !refreshed)
     done = refreshed;

@@ -18,8 +18,8 @@ namespace kdc {
 
 struct KdcOptions {
   DatabaseOptions database;
-  // Of the cell, for machines that join: files that are read when somebody asks. `description` may
-  // be empty: then there is nothing to join with.
+  // Of the cell, for machines that join: files that are read at the start and by reload().
+  // `description` may be empty: then there is nothing to join with.
   std::string description;
   std::string ca;
   // Of passwords that are set from now on.
@@ -41,6 +41,9 @@ class Kdc {
   // Every operation of the service `kdc`. This object outlives the table.
   [[nodiscard]] common::Status add_operations(common::rpc::OperationTable& table);
 
+  // Reads the files for machines that join again. What was read before stays if that fails.
+  [[nodiscard]] common::Status reload();
+
   // What is due, about once a second, from one thread that may block.
   void housekeeping();
 
@@ -61,6 +64,7 @@ class Kdc {
       common::metrics::Registry& metrics);
   [[nodiscard]] common::Result<common::rpc::Reply> preauth(common::rpc::Call& call);
   [[nodiscard]] common::Result<common::rpc::Reply> cell();
+  [[nodiscard]] common::Result<std::string> read_cell() const;
   using Exchange = common::Result<common::Bytes> (Exchanges::*)(common::ByteView,
                                                                 const common::ticket::Channel&,
                                                                 const std::string&);
@@ -75,6 +79,7 @@ class Kdc {
   ScryptGate gate_;
   Exchanges exchanges_;
   Administration administration_;
+  common::Locked<std::shared_ptr<const std::string>> cell_;  // the answer; none: not read yet
   mutable common::Locked<common::Status> last_housekeeping_;
 };
 

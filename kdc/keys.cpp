@@ -76,11 +76,26 @@ Result<std::vector<StoredKey>> all_keys(ReadTx& tx, Core& core, Id principal) {
 }
 
 // Whether a request or ticket may name it.
-bool is_usable(const StoredKey& key, Time now) {
-  if (key.state == KeyState::Active)
+bool is_usable(KeyState state, KeyPurpose purpose, std::optional<Time> not_after, Time now) {
+  if (state == KeyState::Active)
     return true;
-  return key.state == KeyState::Retired && key.purpose == KeyPurpose::Service && key.not_after &&
-         now < *key.not_after;
+  return state == KeyState::Retired && purpose == KeyPurpose::Service && not_after &&
+         now < *not_after;
+}
+
+// The same of one that stays sealed.
+Result<bool> has_usable_key(ReadTx& tx, Id principal, Kvno kvno, Time now) {
+  TROTH_TRY(auto row, tx.query("SELECT state, purpose, not_after FROM key WHERE principal = ?1 AND "
+                               "kvno = ?2",
+                               principal.value, kvno));
+  TROTH_TRY(const bool exists, row.step());
+  if (!exists)
+    return false;
+  std::optional<Time> not_after;
+  if (row.column_int64(2) != 0)
+    not_after = time_from(row.column_int64(2));
+  return is_usable(static_cast<KeyState>(row.column_uint64(0)),
+                   static_cast<KeyPurpose>(row.column_uint64(1)), not_after, now);
 }
 
 Result<Kvno> next_kvno(WriteTx& tx, const Principal& principal) {
@@ -207,7 +222,7 @@ Result<StoredKey> Keys::key(Id principal, Kvno kvno) {
       wanted = found.kvno;
     }
     TROTH_TRY(auto key, find_key(tx, core_, principal, wanted));
-    if (!key || !is_usable(*key, now))
+    if (!key || !is_usable(key->state, key->purpose, key->not_after, now))
       return fail(ErrorCode::NotFound, "there is no key {} of principal {}", kvno, principal.value);
     return *std::move(key);
   });
@@ -220,17 +235,21 @@ Result<std::vector<StoredKey>> Keys::all_of_service(Id principal) {
   });
 }
 
-// Both ways of this function do the same: look up the name, look up a donor, open one sealed key,
-// derive one decoy.
+// Every way through does the same: looks up the name, makes a decoy of it, looks whether the key
+// that is asked for is there, and opens one sealed key.
 Result<Credentials> Keys::credentials(const std::string& name, Kvno kvno) {
   const Time now = core_.now();
   return core_.read([&](ReadTx& tx) -> Result<Credentials> {
     TROTH_TRY(auto principal, find_principal(tx, name));
     TROTH_TRY(Decoy decoy, make_decoy(tx, core_.secrets().decoy, core_.cell(), name));
-    const Id opened = principal ? principal->id : decoy.donor;
-    const Kvno wanted = !principal ? decoy.donor_kvno : kvno == 0 ? principal->kvno : kvno;
-    TROTH_TRY(auto key, find_key(tx, core_, opened, wanted));
-    if (principal && key && is_usable(*key, now))
+    const Id asked = principal ? principal->id : decoy.donor;
+    const Kvno newest = principal ? principal->kvno : decoy.donor_kvno;
+    const Kvno wanted = kvno == 0 ? newest : kvno;
+    TROTH_TRY(const bool usable, has_usable_key(tx, asked, wanted, now));
+    const bool exists = principal && usable;
+    TROTH_TRY(auto key, find_key(tx, core_, exists ? asked : decoy.donor,
+                                 exists ? wanted : decoy.donor_kvno));
+    if (exists && key)
       return Credentials{true, *std::move(principal), *std::move(key)};
     Credentials nobody;
     nobody.principal.name = name;
@@ -244,13 +263,25 @@ Result<Credentials> Keys::credentials(const std::string& name, Kvno kvno) {
   });
 }
 
+// Likewise, and without opening anything: nobody has proven anything yet.
 Result<Keys::Preauth> Keys::preauth(const std::string& name) {
-  TROTH_TRY(Credentials found, credentials(name));
-  if (!found.exists || found.principal.kind == Kind::User)
-    return Preauth{std::move(found.key.salt), found.key.parameters};
   return core_.read([&](ReadTx& tx) -> Result<Preauth> {
+    TROTH_TRY(const auto principal, find_principal(tx, name));
     TROTH_TRY(Decoy decoy, make_decoy(tx, core_.secrets().decoy, core_.cell(), name));
-    return Preauth{std::move(decoy.salt), decoy.parameters};
+    const bool user = principal && principal->kind == Kind::User;
+    TROTH_TRY(auto row, tx.query("SELECT salt, log2_n, r, p FROM key WHERE principal = ?1 AND "
+                                 "kvno = ?2",
+                                 user ? principal->id.value : decoy.donor.value,
+                                 user ? principal->kvno : decoy.donor_kvno));
+    TROTH_TRY(const bool found, row.step());
+    if (!user || !found)
+      return Preauth{std::move(decoy.salt), decoy.parameters};
+    const ByteView salt = row.column_blob(0);
+    TROTH_TRY(const ScryptParameters parameters,
+              ScryptParameters::make(static_cast<unsigned>(row.column_uint64(1)),
+                                     static_cast<unsigned>(row.column_uint64(2)),
+                                     static_cast<unsigned>(row.column_uint64(3))));
+    return Preauth{Bytes(salt.begin(), salt.end()), parameters};
   });
 }
 
@@ -275,7 +306,8 @@ Result<Kvno> Keys::set_password(const Actor& actor, Id user, Kvno expected, cons
                       .subject = found ? found->name : fmt::format("id {}", user.value),
                       .details = fmt::format("after kvno={}", expected),
                       .right = Right::SelfOrAdministrator,
-                      .object = user};
+                      .object = user,
+                      .secret = key.key.bytes()};
   const auto work = [&](WriteTx& tx, Time now) -> Result<std::uint64_t> {
     TROTH_TRY(const Principal principal, need_principal(tx, user));
     if (principal.kind != Kind::User)

@@ -168,7 +168,8 @@ Result<Id> Principals::add_user(const Actor& actor, const NewPrincipal& user,
   const Change change{.event = "user.add",
                       .subject = user.name,
                       .details = fmt::format("id={} policy={}", user.id ? user.id->value : 0,
-                                             user.policy.empty() ? "default" : user.policy)};
+                                             user.policy.empty() ? "default" : user.policy),
+                      .secret = key.key.bytes()};
   TROTH_TRY(const std::uint64_t id,
             core_.change(actor, change, [&](WriteTx& tx, Time now) -> Result<std::uint64_t> {
               TROTH_TRY(const Id made, insert_principal(tx, user, now));

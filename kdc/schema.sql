@@ -57,7 +57,7 @@ CREATE TABLE key(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX key_by_master ON key(master);
 CREATE INDEX key_by_end ON key(not_after) WHERE not_after > 0;
--- Users' keys in use, from which decoys take their parameters.
+-- Users' keys in use. The second migration (database.cpp) has another index in place of this.
 CREATE INDEX key_of_users ON key(principal) WHERE purpose = 1 AND state = 1;
 
 CREATE TABLE user_group(

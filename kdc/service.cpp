@@ -32,6 +32,7 @@ class KdcService final : public common::daemon::Service {
     return kdc_->add_operations(table);
   }
   [[nodiscard]] common::rpc::HealthReport health() const override { return kdc_->health(); }
+  Status reload() override { return kdc_->reload(); }
   void stop() override {
     end_housekeeping();
     if (const Status closed = kdc_->close(); !closed)

@@ -1,7 +1,5 @@
 #include "kdc/ticket_maker.hpp"
 
-#include <algorithm>
-
 #include "common/crypto/random.hpp"
 #include "common/ticket/seal.hpp"
 #include "kdc/group_graph.hpp"
@@ -17,7 +15,7 @@ namespace ticket = common::ticket;
 
 Result<Membership> membership_of(ReadTx& tx, Id client) {
   Membership membership;
-  TROTH_TRY(membership.groups, closure_of(tx, client));
+  TROTH_TRY(membership.groups, closure_of(tx, client, ticket::kMaxGroups));
   TROTH_TRY(auto row, tx.query("SELECT directory FROM cell"));
   TROTH_TRY(const bool found, row.step());
   if (!found)
@@ -59,9 +57,7 @@ Result<Issued> make_ticket(Database& database, OwnKeys& own, const Parties& part
   body.client_kvno = wanted.client_kvno;
   body.validity = wanted.validity;
   body.directory = parties.membership.directory;
-  const auto& groups = parties.membership.groups;
-  const std::size_t carried = std::min(groups.size(), ticket::kMaxGroups);
-  body.groups.assign(groups.begin(), groups.begin() + static_cast<std::ptrdiff_t>(carried));
+  body.groups = parties.membership.groups;
 
   const std::string& cell = database.core().cell();
   Issued issued;

@@ -12,8 +12,8 @@ namespace kdc {
 struct Parties {
   Principal client;
   Principal service;
-  Policy policy;  // the client's
-  Membership membership;
+  Policy policy;          // the client's
+  Membership membership;  // as a ticket carries it: of very many groups, not all
 };
 
 // Both by name or id; NotFound says which is missing. `service` must be a service: there are no

@@ -308,7 +308,7 @@ Status ServerApplication::reload() {
     TROTH_TRY_VOID(health_tls_->reload());
   TROTH_TRY_VOID(probe_->reload());
   certificate_.refresh();
-  return {};
+  return service_->reload();
 }
 
 void ServerApplication::stop() {

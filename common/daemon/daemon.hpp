@@ -36,6 +36,9 @@ class Service {
   [[nodiscard]] virtual rpc::HealthReport health() const = 0;
   // Main thread, about once a second; must not block.
   virtual void tick() {}
+  // Main thread, at SIGHUP, after the certificates were read again: what is kept of other files. A
+  // failure is logged, and what was kept stays.
+  virtual Status reload() { return {}; }
   // Main thread, after the last handler has returned. Bounded by kStopLimit.
   virtual void stop() {}
 };

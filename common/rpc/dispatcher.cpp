@@ -92,7 +92,10 @@ Result<Reply> Exchange::decode_and_run() {
   }
   if (connection_.operation().needs_session)
     TROTH_TRY_VOID(connection_.session()->check());
-  const Dispatcher::Slot& slot = slot_.emplace(dispatcher_, connection_.operation().kind);
+  const bool stranger = connection_.operation().open_to_all && connection_.session() == nullptr;
+  const Dispatcher::Slot& slot =
+      slot_.emplace(dispatcher_, connection_.operation().kind,
+                    stranger ? Dispatcher::Caller::Stranger : Dispatcher::Caller::Known);
   return dispatcher_.run(*this, connection_.operation(), slot);
 }
 
@@ -188,8 +191,22 @@ bool Exchange::deliver_source(Instant deadline) {
 
 }  // namespace
 
-Dispatcher::Slot::Slot(Dispatcher& dispatcher, OperationClass kind)
-    : count_(dispatcher.in_flight(kind)), admitted_(count_.fetch_add(1) < dispatcher.cap(kind)) {}
+Dispatcher::Slot::Slot(Dispatcher& dispatcher, OperationClass kind, Caller caller)
+    : count_(dispatcher.in_flight(kind)) {
+  if (kind == OperationClass::Metadata && caller == Caller::Stranger) {
+    strangers_ = &dispatcher.strangers_;
+    // A stranger who is refused takes no room of the others while his answer is sent.
+    counted_ = strangers_->fetch_add(1) < std::max<std::size_t>(dispatcher.cap(kind) / 2, 1);
+  }
+  admitted_ = counted_ && count_.fetch_add(1) < dispatcher.cap(kind);
+}
+
+Dispatcher::Slot::~Slot() {
+  if (counted_)
+    count_.fetch_sub(1);
+  if (strangers_ != nullptr)
+    strangers_->fetch_sub(1);
+}
 
 Dispatcher::Dispatcher(ServerShared& shared) : shared_(shared) {}
 

@@ -20,12 +20,16 @@ class Dispatcher {
   // claimed the connection; runs the handler, so it takes as long as that.
   void execute(ServerConnection& connection);
 
+  // Who has no session shares the room for small calls with those who have one, but gets no more
+  // than half of it: strangers cannot starve them.
+  enum class Caller : std::uint8_t { Known, Stranger };
+
   // Room for one more call of a class; gives it back when it goes. A call has it until its reply
   // has been delivered: a caller who reads slowly holds a thread just as a slow handler does.
   class Slot {
    public:
-    Slot(Dispatcher& dispatcher, OperationClass kind);
-    ~Slot() { count_.fetch_sub(1); }
+    Slot(Dispatcher& dispatcher, OperationClass kind, Caller caller);
+    ~Slot();
     Slot(const Slot&) = delete;
     Slot& operator=(const Slot&) = delete;
 
@@ -33,7 +37,9 @@ class Dispatcher {
 
    private:
     std::atomic<std::size_t>& count_;
-    bool admitted_;
+    std::atomic<std::size_t>* strangers_ = nullptr;
+    bool counted_ = true;
+    bool admitted_ = false;
   };
 
   // The operation's result, or why there is none. For the exchange, which has the slot.
@@ -48,6 +54,7 @@ class Dispatcher {
   ServerShared& shared_;
   HttpEngine engine_;
   std::atomic<std::size_t> in_flight_[3]{};
+  std::atomic<std::size_t> strangers_{0};  // of those in Metadata
 };
 
 }  // namespace common::rpc

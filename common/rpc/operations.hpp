@@ -32,7 +32,8 @@ struct Operation {
   std::uint64_t body_cap = 64 * 1024;
   OperationClass kind = OperationClass::Metadata;
   bool needs_session = false;
-  // Offered to everybody even by a table that demands sessions: logging in itself, status.
+  // Offered to everybody even by a table that demands sessions: logging in itself, status. Calls
+  // without a session have at most half of the room of their class.
   bool open_to_all = false;
   bool needs_node_certificate = false;
   bool needs_operation_id = false;

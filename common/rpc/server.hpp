@@ -43,7 +43,7 @@ struct ServerLimits {
 
   // Calls in flight; zero: half of the threads for metadata, three eighths for bulk. Together they
   // must leave some threads, for status and for whatever is not a call.
-  std::size_t metadata_in_flight = 0;
+  std::size_t metadata_in_flight = 0;  // half of it for calls of strangers (open_to_all)
   std::size_t bulk_in_flight = 0;
   std::chrono::milliseconds retry_after{50};  // told to those refused by these two
 };

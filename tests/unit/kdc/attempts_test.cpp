@@ -89,6 +89,20 @@ TEST_CASE_FIXTURE(Attempts, "counts go when they say nothing any more") {
   CHECK(number("SELECT count(*) FROM attempt") == 0);
 }
 
+TEST_CASE_FIXTURE(Attempts, "a full table of counters forgets what changed longest ago") {
+  const auto try_others = [&](std::size_t counters, std::string_view of) {
+    for (std::size_t i = 0; i < counters / 2; ++i)
+      REQUIRE(
+          db->attempts().begin(fmt::format("{}{}", of, i), fmt::format("{} {}", of, i)).allowed);
+  };
+  exhaust("alice", "192.0.2.1");
+  try_others(kdc::kMostCounters / 2, "a");
+  exhaust("bob", "192.0.2.2");
+  try_others(kdc::kMostCounters / 2, "b");
+  CHECK_FALSE(db->attempts().begin("bob", "192.0.2.3").allowed);
+  CHECK(db->attempts().begin("alice", "192.0.2.4").allowed);
+}
+
 TEST_CASE_FIXTURE(Attempts, "the database does not tell which names were tried") {
   exhaust("alice", "192.0.2.1");
   CHECK(number("SELECT count(*) FROM attempt WHERE instr(key, CAST('alice' AS BLOB)) > 0") == 0);

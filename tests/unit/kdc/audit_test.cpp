@@ -81,6 +81,38 @@ TEST_CASE_FIXTURE(Fixture, "a change whose record cannot be written does not hap
   CHECK(db->audit().verify()->ok);
 }
 
+TEST_CASE_FIXTURE(Fixture, "while the disk fails no more is kept than the cap, in flight or not") {
+  if (!common::failpoint::kCompiledIn)
+    SKIP_TEST("this build has no failpoints");
+  const auto note = [&](std::string_view what, std::size_t i) {
+    return db->audit().note(
+        {.event = "as", .subject = fmt::format("{} {}", what, i), .outcome = "ok"});
+  };
+  const std::size_t early = kdc::kMostNoted - 10;
+  for (std::size_t i = 0; i < early; ++i)
+    REQUIRE_OK(note("early", i));
+  const auto before = db->audit().range()->last;
+  std::size_t meanwhile = 0;
+  Status refused;
+  // In the middle of the transaction, which then fails.
+  common::failpoint::arm_call("kdc.audit.append", [&]() -> Status {
+    while ((refused = note("late", meanwhile)))
+      ++meanwhile;
+    return common::fail(ErrorCode::NoSpace, "no room");
+  });
+  CHECK_FAILS(db->audit().flush(), ErrorCode::NoSpace);
+  common::failpoint::disarm_all();
+  CHECK_FAILS(refused, ErrorCode::Overloaded);
+  CHECK(meanwhile == 10);
+  // What was kept is written, in order.
+  REQUIRE_OK(db->audit().flush());
+  CHECK(db->audit().range()->last == before + kdc::kMostNoted);
+  CHECK(db->audit()
+            .list({.after = before, .limit = 1, .event = {}, .subject = {}})
+            ->front()
+            .subject == "early 0");
+}
+
 TEST_CASE_FIXTURE(Fixture, "what peers send cannot forge a line (F73)") {
   REQUIRE_OK(db->audit().record({.event = "as",
                                  .subject = "x\nok user.add root\r\x1b[2J\xff",
@@ -137,4 +169,50 @@ TEST_CASE_FIXTURE(Fixture, "old records are trimmed, and what is left still prov
   CHECK(db->audit().range()->first > 2500);
   sql("UPDATE cell SET anchor_hash = zeroblob(32)");
   CHECK_FALSE(db->audit().verify()->ok);
+}
+
+TEST_CASE_FIXTURE(Fixture, "F27: a wall clock that leaps ahead deletes nothing that is not old") {
+  add_user("alice");
+  const Actor once = with_operation(admin);
+  REQUIRE_OK(db->groups().create(once, "system:staff"));
+  REQUIRE(db->attempts().begin("alice", "10.0.0.5").allowed);
+  REQUIRE_OK(db->attempts().succeeded("alice", "10.0.0.5"));
+  const auto keeps_all = [&] {
+    CHECK(db->audit().range()->first == 1);
+    CHECK_OK(db->groups().create(once, "system:staff"));
+    CHECK(number("SELECT count(*) FROM known_source") >= 1);
+  };
+  constexpr auto kDecade = std::chrono::days(3650);
+  clock.advance(kDecade);
+  REQUIRE_OK(db->housekeeping());
+  REQUIRE(db->attempts().begin("bob", "10.0.0.6").allowed);
+  REQUIRE_OK(db->attempts().succeeded("bob", "10.0.0.6"));
+  keeps_all();
+  clock.advance(-kDecade);
+  REQUIRE_OK(db->housekeeping());
+  keeps_all();
+  // Nor does starting with a wrong clock.
+  sql("DELETE FROM audit WHERE seq > 3");  // none that the wrong clock dated
+  sql("UPDATE cell SET head_seq = 3, head_hash = (SELECT hash FROM audit WHERE seq = 3)");
+  REQUIRE_OK(db->close());
+  clock.advance(kDecade);
+  open();
+  REQUIRE_OK(db->housekeeping());
+  keeps_all();
+}
+
+TEST_CASE_FIXTURE(Fixture, "what is old goes when its time has passed") {
+  const Actor once = with_operation(admin);
+  REQUIRE_OK(db->groups().create(once, "system:staff"));
+  clock.pass(std::chrono::days(6));
+  REQUIRE_OK(db->housekeeping());
+  CHECK(number("SELECT count(*) FROM operation") == 1);
+  clock.pass(std::chrono::days(2));
+  REQUIRE_OK(db->housekeeping());
+  CHECK(number("SELECT count(*) FROM operation") == 0);
+  clock.pass(kdc::kAuditKept);
+  add_user("alice");
+  REQUIRE_OK(db->housekeeping());
+  CHECK(db->audit().range()->first > 2);
+  CHECK(db->audit().verify()->ok);
 }

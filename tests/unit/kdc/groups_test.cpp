@@ -148,9 +148,9 @@ TEST_CASE_FIXTURE(Groups, "who owns a group manages it, and nobody else does") {
   CHECK(rights->member);
   CHECK_FALSE(rights->administrator);
   CHECK_FALSE(rights->sensitive);
-  CHECK_OK(db->groups().remove(actor("bob"), *friends));
+  CHECK_OK(db->groups().remove(actor("bob"), "alice:friends"));
 
-  CHECK_FAILS(db->groups().remove(admin, kdc::kAuditors), ErrorCode::Conflict);
+  CHECK_FAILS(db->groups().remove(admin, "system:auditors"), ErrorCode::Conflict);
   CHECK_FAILS(db->groups().set_owner(alice, kdc::kAuditors, alice.id), ErrorCode::PermissionDenied);
 }
 
@@ -199,4 +199,37 @@ TEST_CASE_FIXTURE(Groups, "a closure of many groups is read in one short walk") 
   const auto each = (clock.now() - begin) / 200;
   MESSAGE("closure of 60 groups: " << each.count() / 1000 << " us");
   CHECK(closure(alice).size() == 60);
+}
+
+TEST_CASE_FIXTURE(Fixture, "users' groups leave the cell's groups their place") {
+  const Id alice = add_user("alice");
+  const auto friends = db->groups().create(admin, "system:friends");
+  const auto roots = db->groups().create(admin, "root:helpers");
+  REQUIRE_OK(friends);
+  REQUIRE_OK(roots);
+  // Groups of three users, with lower ids than the cell's, and a way to alice for each.
+  std::uint32_t id = 1'000;
+  std::size_t joined = 0;
+  Status last;
+  for (const std::string name : {"mallory", "oscar", "trudy"}) {
+    add_user(name);
+    const Actor user = actor(name);
+    for (int i = 0; i < 200 && last; ++i, ++id) {
+      const std::string group = fmt::format("{}:g{}", name, i);
+      REQUIRE_OK(db->groups().create(admin, group, user.id, Id(id)));
+      last = db->groups().add_member(user, Id(id), alice);
+      joined += last.has_value();
+    }
+  }
+  CHECK_FAILS(last, ErrorCode::ResourceExhausted);
+  CHECK(joined == kdc::kMostOfUsers);
+  // An owner of a group may be made anybody, an administrator too: that makes it none of the
+  // cell's.
+  REQUIRE_OK(db->groups().set_owner(actor("mallory"), Id(1'000), kdc::kAdministrators));
+  REQUIRE_OK(db->groups().add_member(admin, *friends, alice));
+  REQUIRE_OK(db->groups().add_member(admin, *roots, alice));
+  const auto few = db->core().read([&](ReadTx& tx) { return kdc::closure_of(tx, alice, 3); });
+  REQUIRE_OK(few);
+  CHECK(*few == std::vector<Id>{Id(1'000), *friends, *roots});
+  CHECK(db->groups().closure(alice)->groups.size() == kdc::kMostOfUsers + 2);
 }

@@ -36,18 +36,27 @@ using kdc::Kvno;
 using kdc::Millis;
 using kdc::Time;
 
-// The machine's clocks, the wall clock moved by an offset.
+// The machine's clocks, the wall clock or both moved by an offset.
 class TestClock final : public common::Clock {
  public:
-  [[nodiscard]] common::Instant now() const override { return system_.now(); }
+  [[nodiscard]] common::Instant now() const override {
+    return system_.now() + std::chrono::nanoseconds(passed_.load());
+  }
   [[nodiscard]] common::WallTime wall_now() const override {
     return system_.wall_now() + std::chrono::nanoseconds(offset_.load());
   }
+  // Sets the wall clock.
   void advance(Millis by) { offset_ += std::chrono::nanoseconds(by).count(); }
+  // Time goes by.
+  void pass(Millis by) {
+    passed_ += std::chrono::nanoseconds(by).count();
+    advance(by);
+  }
 
  private:
   common::SystemClock system_;
   std::atomic<std::int64_t> offset_{0};
+  std::atomic<std::int64_t> passed_{0};
 };
 
 // A directory in memory where there is any: most of what is tested here syncs all the time.

@@ -1,3 +1,4 @@
+#include <map>
 #include <set>
 
 #include "tests/support/temp_dir.hpp"
@@ -213,4 +214,58 @@ TEST_CASE_FIXTURE(Fixture, "decoys take their parameters from users, wherever th
   for (int i = 0; i < 64; ++i)
     seen.insert(db->keys().preauth("ghost" + std::to_string(i))->parameters.log2_n());
   CHECK(seen == std::set<unsigned>{15, 16});
+}
+
+TEST_CASE_FIXTURE(Fixture, "a decoy changes as a user does: never its parameters alone") {
+  for (int i = 0; i < 20; ++i)
+    add_user("user" + std::to_string(i));
+  using Look = std::map<std::string, std::pair<unsigned, Bytes>>;
+  const auto look = [&] {
+    Look found;
+    for (int i = 0; i < 200; ++i) {
+      const std::string ghost = "ghost" + std::to_string(i);
+      const auto preauth = db->keys().preauth(ghost);
+      REQUIRE_OK(preauth);
+      found[ghost] = {preauth->parameters.log2_n(), preauth->salt};
+    }
+    return found;
+  };
+  struct Changed {
+    int parameters = 0;
+    int salts = 0;
+  };
+  const auto change = [&](const Look& before) {
+    Changed changed;
+    for (const auto& [ghost, now] : look()) {
+      const auto& was = before.at(ghost);
+      changed.parameters += now.first != was.first;
+      changed.salts += now.second != was.second;
+      if (now.first != was.first)
+        CHECK(now.second != was.second);
+    }
+    return changed;
+  };
+  auto before = look();
+  const Id donor = id_of("user3");
+  REQUIRE_OK(db->keys().set_password(admin, donor, 1, password_key("user3", 16),
+                                     PasswordReason::StrongerParameters));
+  auto changed = change(before);
+  CHECK(changed.parameters > 0);
+  CHECK(changed.salts < 60);  // his alone
+  // A new password under the same parameters shows, too: users' salts do not stay either.
+  before = look();
+  REQUIRE_OK(db->keys().set_password(admin, donor, 2, password_key("user3", 16),
+                                     PasswordReason::NewPassword));
+  changed = change(before);
+  CHECK(changed.parameters == 0);
+  CHECK(changed.salts > 0);
+  // Who comes or goes touches few, and a policy or a disabled user none.
+  before = look();
+  add_user("late");
+  CHECK(change(before).salts < 60);
+  before = look();
+  REQUIRE_OK(db->principals().set_disabled(admin, "user7", true));
+  REQUIRE_OK(db->policies().set(admin, {.name = "strict", .min_length = 20}));
+  REQUIRE_OK(db->principals().set_policy(admin, "user3", "strict"));
+  CHECK(change(before).salts == 0);
 }

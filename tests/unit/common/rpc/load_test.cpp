@@ -103,6 +103,47 @@ TEST_CASE("all metadata and all bulk calls that are admitted leave a thread for 
     caller.join();
 }
 
+TEST_CASE("strangers' calls leave room for those of others") {
+  RpcCell cell;
+  cell.limits.metadata_in_flight = 4;
+  std::atomic<int> inside{0};
+  std::atomic<bool> go_on{false};
+  const auto limit = now() + 10s;
+  cell.add({.service = "t",
+            .name = "open",
+            .handler = [&](Call&) -> Result<Reply> {
+              ++inside;
+              while (!go_on && now() < limit)
+                std::this_thread::yield();
+              return Reply{};
+            },
+            .open_to_all = true});
+  cell.add(
+      {.service = "t", .name = "small", .handler = [](Call&) -> Result<Reply> { return Reply{}; }});
+  cell.start();
+  std::atomic<int> refused{0};
+  std::vector<std::thread> strangers;
+  for (int i = 0; i < 8; ++i) {
+    strangers.emplace_back([&] {
+      auto request = RpcCell::request("t", "open");
+      request.deadline = now() + 20s;
+      const auto result = cell.client()->call(request);
+      if (!result.answer && result.answer.error().code == ErrorCode::Overloaded)
+        ++refused;
+    });
+  }
+  while (inside + refused < 8 && now() < limit)
+    std::this_thread::yield();
+  CHECK(inside == 2);
+  CHECK(refused == 6);
+  auto request = RpcCell::request("t", "small");
+  request.deadline = now() + 3s;
+  CHECK_OK(cell.client()->call(request).answer);
+  go_on = true;
+  for (auto& stranger : strangers)
+    stranger.join();
+}
+
 TEST_CASE("what an exception says is not logged: it may hold a secret") {
   const common::UniqueFd file(::memfd_create("log", MFD_CLOEXEC));
   REQUIRE(file.valid());

@@ -1,4 +1,4 @@
-#include "kdc/ticket_limit.hpp"
+#include "kdc/client_limit.hpp"
 
 #include "tests/support/test.hpp"
 
@@ -16,7 +16,7 @@ constexpr Id kBob{10'002};
 }  // namespace
 
 TEST_CASE("a client is given a burst of tickets, then twenty a second, and others theirs") {
-  kdc::TicketLimit limit;
+  kdc::ClientLimit limit(kdc::kTicketRules);
   int given = 0;
   while (given < 20'000 && limit.take(kAlice, kNow).allowed)
     ++given;
@@ -31,7 +31,7 @@ TEST_CASE("a client is given a burst of tickets, then twenty a second, and other
 }
 
 TEST_CASE("a full table of clients forgets those whose bucket is full again, and no others") {
-  kdc::TicketLimit limit(2);
+  kdc::ClientLimit limit(kdc::kTicketRules, 2);
   CHECK(limit.take(Id(1), kNow).allowed);
   CHECK(limit.take(Id(2), kNow).allowed);
   CHECK(!limit.take(Id(3), kNow).allowed);
