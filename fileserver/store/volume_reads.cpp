@@ -54,8 +54,11 @@ Result<At> Volume::Parts::resolve(ReadTx& tx, At at, NodeId node) const {
     return fail(ErrorCode::NotFound, "commit {} is not there yet", at->value);
   if (at->value >= floor.load())
     return at;
+  // A snapshot, a pin, or a node that has not changed since.
   TROTH_TRY(auto row, tx.query("SELECT 1 FROM snapshot WHERE seq = ?1 AND to_seq IS NULL UNION ALL "
-                               "SELECT 1 FROM pin WHERE node = ?2 AND seq = ?1 LIMIT 1",
+                               "SELECT 1 FROM pin WHERE node = ?2 AND seq = ?1 UNION ALL "
+                               "SELECT 1 FROM node WHERE id = ?2 AND from_seq <= ?1 AND kind <> 2 "
+                               "LIMIT 1",
                                at->value, node.value));
   TROTH_TRY(const bool shown, row.step());
   if (!shown)

@@ -370,6 +370,26 @@ TEST_CASE_FIXTURE(VolumeFixture,
   CHECK_FAILS(volume->attributes(node, version), ErrorCode::Expired);
 }
 
+TEST_CASE_FIXTURE(VolumeFixture, "R21: what has not changed can be held open however old it is") {
+  options.retention = {std::chrono::seconds{0}, 1};
+  create();
+  const NodeId node = make(kRootNode, "a");
+  REQUIRE_OK(put(node, "old"));
+  const Seq version = volume->attributes(node)->version;
+  for (int i = 0; i < 5; ++i)
+    make(kRootNode, std::to_string(i));
+  for (int i = 0; i < 1000 && *volume->maintain(); ++i) {
+  }
+  CHECK(volume->status()->floor > version);
+  CHECK(get(node, version) == "old");
+  REQUIRE_OK(volume->pin(SessionId{1}, node, version));
+  REQUIRE_OK(put(node, "new"));
+  make(kRootNode, "more");
+  for (int i = 0; i < 1000 && *volume->maintain(); ++i) {
+  }
+  CHECK(get(node, version) == "old");
+}
+
 TEST_CASE_FIXTURE(VolumeFixture, "a mount keeps a nameless node through restarts, until its time") {
   create();
   const auto made = commit({Create{}});
