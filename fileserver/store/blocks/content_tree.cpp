@@ -91,7 +91,8 @@ Result<Content> append_content(BlockStore& blocks, Upload& upload, const Content
   TROTH_TRY_VOID(check_range(base.size, bytes.size()));
   const std::uint64_t size = base.size + bytes.size();
   const bool only_tail = base.size <= kMaxTail;
-  const bool fits = only_tail ? size <= kMaxTail : base.tail.size() + bytes.size() <= kMaxTail;
+  const bool fits =
+      only_tail ? size <= kMaxTail : base.tail.size() + bytes.size() <= kMaxAppendedTail;
   if (fits) {
     Content result = base;
     result.tail.insert(result.tail.end(), bytes.begin(), bytes.end());

@@ -49,7 +49,8 @@ Result<SetContent> execute_append_tail(Changes& changes, const AppendTail& op,
   TROTH_TRY(Node* const node, file(changes, op.node));
   const Attributes& now = node->now.attributes;
   TROTH_TRY(Bytes tail, changes.tail_of(*node));
-  if (tail.size() + op.bytes.size() > kMaxTail)
+  const std::uint64_t most = now.size == tail.size() ? kMaxTail : kMaxAppendedTail;
+  if (tail.size() + op.bytes.size() > most)
     return fail(ErrorCode::Conflict, "the bytes do not fit into the tail of node {}",
                 op.node.value);
   SetContent set;
