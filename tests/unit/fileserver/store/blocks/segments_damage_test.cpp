@@ -180,13 +180,14 @@ TEST_CASE("a sync beside one that fails does not succeed") {
   append_all(*segments, {noise(100, 1)});
   std::thread second;
   Status outcome;
-  common::Event begun;
+  common::Event ended;
   io.add({.operation = Operation::Sync, .error_number = EIO, .before = [&] {
             second = std::thread([&] {
-              begun.set();
               outcome = segments->sync();
+              ended.set();
             });
-            CHECK(begun.wait_for(test_support::kPatience));
+            // The second one's chance to go wrong; what it should do is wait for this one.
+            CHECK_FALSE(ended.wait_for(std::chrono::milliseconds(100)));
           }});
   CHECK_FAILS(segments->sync(), ErrorCode::IoError);
   second.join();
@@ -213,6 +214,23 @@ TEST_CASE("appending and reading do not wait for a sync") {
   CHECK(io.calls(Operation::Sync) == syncs + 1);
   CHECK_OK(segments->sync());
   CHECK(io.calls(Operation::Sync) == syncs + 1);
+}
+
+TEST_CASE("a segment stays open until its bytes are synced, however many there are") {
+  MemoryFileIo memory;
+  FaultyFileIo io(memory);
+  const auto segments = open_segments(io);
+  constexpr std::size_t kSegments = 300;
+  for (std::size_t i = 0; i < kSegments; ++i) {
+    append_all(*segments, {noise(20, i)});
+    REQUIRE_OK(segments->close_active());
+  }
+  const std::uint64_t opened = io.calls(Operation::Open);
+  CHECK_OK(segments->sync());
+  CHECK(io.calls(Operation::Sync) == kSegments);
+  CHECK(io.calls(Operation::Open) == opened);
+  memory.crash();
+  CHECK(open_segments(io)->list().size() == kSegments);
 }
 
 TEST_CASE("a sync covers each segment that was written, and the names of new ones") {
