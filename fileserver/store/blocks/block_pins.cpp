@@ -88,7 +88,7 @@ std::vector<BlockName> BlockPins::condemn(std::span<const BlockName> names) {
   if (!in_round_)
     return condemned;
   for (const BlockName& name : names) {
-    if (entries_.contains(name) || put_in_round_.may_contain(name))
+    if (put_in_round_.may_contain(name))  // as everything that is pinned
       continue;
     condemned_.insert(name);
     condemned.push_back(name);
