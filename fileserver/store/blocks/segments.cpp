@@ -73,9 +73,11 @@ Status Segments::State::adopt(std::uint32_t segment) {
   TROTH_TRY(const auto file, io.open(path(segment), OpenMode::Read));
   TROTH_TRY(const bool header_ok, check_header(*file, segment));
   TROTH_TRY(const std::uint64_t size, file->size());
+  TROTH_TRY(auto key, key_of(segment));
   auto locked = table.lock();
   Entry& entry = locked->entries[segment];
   entry.end = size;
+  entry.key = std::move(key);
   entry.header_ok = header_ok;
   locked->next_number = std::max(locked->next_number, segment + 1);
   return {};
@@ -137,7 +139,6 @@ Result<Segments::State::Handle> Segments::State::open_segment(std::uint32_t segm
       return Handle{entry.file, entry.key, entry.end};
   }
   TROTH_TRY(std::shared_ptr<File> file, io.open(path(segment), OpenMode::Read));
-  TROTH_TRY(auto key, key_of(segment));
   auto locked = table.lock();
   const auto found = locked->entries.find(segment);
   if (found == locked->entries.end())  // removed meanwhile; what was opened still reads well
@@ -145,7 +146,6 @@ Result<Segments::State::Handle> Segments::State::open_segment(std::uint32_t segm
   Entry& entry = found->second;
   if (!entry.file) {
     entry.file = std::move(file);
-    entry.key = std::move(key);
     entry.writable = false;
   }
   const Handle handle{entry.file, entry.key, entry.end};

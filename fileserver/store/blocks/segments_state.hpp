@@ -15,7 +15,7 @@ struct Segments::State {
   // One segment. Reached only under the lock of the table.
   struct Entry {
     std::shared_ptr<common::io::File> file;             // null: not open at the moment
-    std::shared_ptr<const common::crypto::Secret> key;  // null: not sealed
+    std::shared_ptr<const common::crypto::Secret> key;  // from the beginning; null: not sealed
     std::uint64_t end = 0;                              // what is reserved ends here
     std::uint64_t allocated = 0;                        // room is reserved on the disk up to here
     std::uint64_t written_back = 0;                     // the kernel was asked to write up to here
