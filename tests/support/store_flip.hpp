@@ -1,0 +1,58 @@
+#pragma once
+
+// A small volume with something of everything, and what becomes of it when one bit of one of its
+// files has changed: shared by the test and the soak program.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "common/clock.hpp"
+#include "common/result.hpp"
+
+namespace test_support {
+
+enum class FlipState : std::uint8_t {
+  Closed,  // in order: all of it is in the database and the segments
+  Killed,  // with commits that are stable in the WAL only
+};
+
+enum class FlipOutcome : std::uint8_t {
+  Refused,     // opening says that something is wrong
+  Unreadable,  // what was damaged is refused, all else is as it was
+  Found,       // all is as it was, and fsck names the damage
+  Unused,      // no part of the volume: free pages, padding
+  Wrong,       // a violation: other bytes were served
+  Older,       // a violation: stable commits are gone, and nobody said so
+};
+
+// A prepared volume below `scratch`, whose files can be flipped one bit at a time.
+class FlipVolume {
+ public:
+  FlipVolume(const std::string& scratch, FlipState state);
+
+  // Every byte of database, WAL, mark and segments, as one row of offsets.
+  [[nodiscard]] std::uint64_t bytes() const;
+  struct Flip {
+    std::string file;
+    std::uint64_t offset = 0;
+    FlipOutcome outcome = FlipOutcome::Unused;
+    std::string why;
+  };
+  // Flips one bit of that byte in a copy and looks. `fsck`: where nothing is seen otherwise.
+  [[nodiscard]] Flip flip(std::uint64_t byte, unsigned bit, bool fsck) const;
+
+ private:
+  void prepare(FlipState state);
+  [[nodiscard]] FlipOutcome look(const std::string& copy, bool fsck, std::string& why) const;
+
+  const common::SystemClock clock_;
+  const std::string scratch_;
+  const std::string original_;
+  std::map<std::string, std::string> files_;  // by name, what each holds
+  std::uint64_t last_seq_ = 0;
+  std::vector<std::pair<std::string, std::string>> contents_;  // name in the root, bytes
+};
+
+}  // namespace test_support
