@@ -13,6 +13,9 @@ using common::fail;
 
 // Blocks asked for at once by one read: 64 MiB.
 constexpr std::size_t kReadBatch = 512;
+// Runs of data and holes that a copy which moves bytes tells apart: 10 MiB of memory. What follows
+// the last is gone through block by block.
+constexpr std::size_t kMaxRuns = 65'536;
 
 // Contents come from the database, and from other copies before that.
 Status check_content(const Content& content) {
@@ -62,6 +65,35 @@ Result<Extent> extent_of(const Edit& edit, std::uint64_t size) {
     extent.block = edit.block;
   }
   return extent;
+}
+
+// Plans [from_offset, +length) of the source's tree over to_offset. Where the two agree modulo
+// kBlockBytes, whole subtrees are shared, holes included; else bytes are moved, and it is worth
+// knowing where there are none.
+Status plan_from_tree(TreeCursor& source, std::uint64_t from_offset, std::uint64_t length,
+                      std::uint64_t to_offset, EditPlan& plan) {
+  const std::uint64_t end = from_offset + length;
+  std::uint64_t at = from_offset;
+  const auto add = [&](std::uint64_t up_to, Extent::Kind kind) {
+    Extent extent;
+    extent.kind = kind;
+    extent.begin = to_offset + (at - from_offset);
+    extent.end = to_offset + (up_to - from_offset);
+    extent.from = at;
+    plan.add(extent);
+    at = up_to;
+  };
+  const bool moves_bytes = from_offset % kBlockBytes != to_offset % kBlockBytes;
+  for (std::size_t runs = 0; moves_bytes && at < end && runs < kMaxRuns; ++runs) {
+    TROTH_TRY(const auto data, source.next(at / kBlockBytes, TreeCursor::Seek::Data));
+    if (data > at / kBlockBytes)
+      add(std::min(data * kBlockBytes, end), Extent::Kind::Zeros);
+    TROTH_TRY(const auto hole, source.next(at / kBlockBytes, TreeCursor::Seek::Hole));
+    if (hole > at / kBlockBytes)
+      add(std::min(hole * kBlockBytes, end), Extent::Kind::Tree);
+  }
+  add(end, Extent::Kind::Tree);
+  return {};
 }
 
 }  // namespace
@@ -119,12 +151,8 @@ Result<Content> copy_range(BlockStore& blocks, Upload& upload, const Content& fr
   // What comes from the source's tree, then what comes from its tail.
   const std::uint64_t in_tree =
       from_offset < from.tree_size() ? std::min(length, from.tree_size() - from_offset) : 0;
-  Extent taken;
-  taken.kind = Extent::Kind::Tree;
-  taken.begin = to_offset;
-  taken.end = to_offset + in_tree;
-  taken.from = from_offset;
-  plan.add(taken);
+  TreeCursor source(blocks, from.root, from.tree_size());
+  TROTH_TRY_VOID(plan_from_tree(source, from_offset, in_tree, to_offset, plan));
   if (length > in_tree)
     plan.add(bytes_at(
         to_offset + in_tree,
@@ -132,7 +160,6 @@ Result<Content> copy_range(BlockStore& blocks, Upload& upload, const Content& fr
 
   const std::uint64_t size = std::max(to.size, to_offset + length);
   const std::vector<Extent> extents = plan.take(size);
-  TreeCursor source(blocks, from.root, from.tree_size());
   return TreeBuilder(blocks, upload, to, &source, extents, size).build();
 }
 

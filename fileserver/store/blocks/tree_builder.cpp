@@ -147,14 +147,17 @@ Result<TreeBuilder::Whole> TreeBuilder::classify(const Place& where) {
 Status TreeBuilder::take_over(const Place& where, const Whole& whole) {
   if (whole.kind == Whole::Kind::Base)
     return {};
-  TROTH_TRY(const auto before, base_.count(where.first, where.last));
+  // Only at its end may the base have more here than is kept.
+  const bool is_last = where.last == block_count_ && base_.block_count() > block_count_;
+  TROTH_TRY(const auto before, is_last ? base_.count(where.first, where.last)
+                                       : base_.count_subtree(where.level, where.index));
   std::uint64_t after = 0;
   if (whole.kind == Whole::Kind::Block) {
     TROTH_TRY_VOID(blocks_.reuse(upload_, whole.name));
     after = 1;
   } else if (whole.kind == Whole::Kind::Source && !whole.name.is_hole()) {
-    TROTH_TRY(after,
-              source_->count(whole.source_first, whole.source_first + (where.last - where.first)));
+    const std::uint64_t source_index = whole.source_first / span_of(where.level);
+    TROTH_TRY(after, source_->count_subtree(where.level, source_index));
   }
   data_blocks_ = data_blocks_ + after - before;
   return {};

@@ -108,6 +108,11 @@ Result<std::uint64_t> TreeCursor::count_below(const BlockName& name, unsigned le
   return total;
 }
 
+Result<std::uint64_t> TreeCursor::count_subtree(unsigned level, std::uint64_t index) {
+  TROTH_TRY(const Subtree found, subtree(level, index));
+  return count_below(found.name, found.level, found.level == level ? index : 0);
+}
+
 Result<std::uint64_t> TreeCursor::count_part(const BlockName& name, unsigned level,
                                              std::uint64_t index, Range range) {
   const std::uint64_t begin = index * span_of(level);

@@ -48,6 +48,8 @@ class TreeCursor {
   // The data block at this position; beyond the end: a hole.
   [[nodiscard]] Result<BlockName> block(std::uint64_t index);
 
+  // How many data blocks are below this subtree.
+  [[nodiscard]] Result<std::uint64_t> count_subtree(unsigned level, std::uint64_t index);
   // How many data blocks are in [first, last).
   [[nodiscard]] Result<std::uint64_t> count(std::uint64_t first, std::uint64_t last);
 
