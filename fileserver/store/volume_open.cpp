@@ -83,7 +83,10 @@ Status Volume::Parts::open_blocks() {
 
 void Volume::Parts::begin_collecting() {
   collector.reset();  // ends its round first
-  collector = std::make_unique<Collector>(*segments, *blocks, roots, CollectorOptions{});
+  CollectorOptions collecting;
+  collecting.small_segment = options.segment_bytes / 4;
+  collecting.compress = options.compress;
+  collector = std::make_unique<Collector>(*segments, *blocks, roots, collecting);
 }
 
 Result<Bytes> Volume::Parts::boot_id() const {

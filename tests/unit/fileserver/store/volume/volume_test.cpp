@@ -399,12 +399,16 @@ TEST_CASE_FIXTURE(VolumeFixture, "a mount keeps a nameless node through restarts
   constexpr std::int64_t kHour = 3'600'000'000'000;
   REQUIRE_OK(volume->keep(MountId{}, node, now + kHour));
   REQUIRE_OK(volume->end_session(SessionId{0}));
-  CHECK(*volume->maintain() == false);
+  const auto maintain_all = [&] {
+    for (int i = 0; i < 1000 && *volume->maintain(); ++i) {
+    }
+  };
+  maintain_all();
   REQUIRE_OK(open());
-  CHECK(*volume->maintain() == false);
+  maintain_all();
   REQUIRE_OK(volume->attributes(node));
   REQUIRE_OK(volume->keep(MountId{}, node, now - 1));
-  CHECK(*volume->maintain() == true);
+  maintain_all();
   CHECK_FAILS(volume->attributes(node), ErrorCode::NotFound);
 }
 
