@@ -117,15 +117,14 @@ void FlipVolume::prepare(FlipState state) {
   }
   must(volume->sync(clock_.now() + kPatience), "sync");
   last_seq_ = volume->last_seq().value;
-  // The mark follows the sync; it is there once the same files without their WAL are refused.
+  // The mark follows the sync: it is there once the loss of the WAL's last frame is refused.
   const std::string probe = scratch_ + "/probe";
   for (bool marked = false; !marked;) {
     files_ = files_in(original_);
     fs::remove_all(probe);
-    for (const auto& [name, bytes] : files_) {
-      if (!name.ends_with("-wal"))
-        spill(fs::path(probe) / name, bytes);
-    }
+    for (const auto& [name, bytes] : files_)
+      spill(fs::path(probe) / name,
+            name.ends_with("-wal") ? bytes.substr(0, bytes.size() - 1) : bytes);
     marked = !Volume::open(probe, small_options(), clock_);
   }
   fs::remove_all(probe);

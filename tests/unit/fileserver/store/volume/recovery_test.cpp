@@ -345,6 +345,41 @@ TEST_CASE_FIXTURE(VolumeFixture,
   CHECK(faulty->calls(common::io::Operation::SyncDirectory) >= 1);
 }
 
+TEST_CASE_FIXTURE(VolumeFixture,
+                  "F15, F16, I10: space comes back, and nothing that is needed goes with it") {
+  options.segment_bytes = 1 << 20;
+  options.retention = {std::chrono::seconds{0}, 1};
+  options.compress = false;
+  create();
+  const NodeId kept = make(kRootNode, "kept");
+  const NodeId often = make(kRootNode, "often");
+  REQUIRE_OK(put(kept, noise(700'000, 1)));
+  for (std::uint64_t round = 2; round < 8; ++round)
+    REQUIRE_OK(put(often, noise(2'000'000, round)));
+  const std::uint64_t before = volume->space()->segments;
+  // An upload under way uses again what nobody else needs any more.
+  Upload upload = volume->blocks().begin_upload();
+  const std::string old = noise(2'000'000, 2);
+  const auto content = make_content(volume->blocks(), upload, view(old));
+  REQUIRE_OK(content);
+  make(kRootNode, "x");
+  for (int i = 0; i < 10'000 && *volume->maintain(); ++i) {
+  }
+  CHECK(volume->status()->collector.rounds >= 1);
+  CHECK(volume->space()->segments < before / 2);
+  CHECK(get(kept) == noise(700'000, 1));
+  CHECK(get(often) == noise(2'000'000, 7));
+  CommitRequest request;
+  request.upload = &upload;
+  request.operations = {SetContent{often, *content, std::nullopt}};
+  REQUIRE_OK(volume->commit(request));
+  CHECK(get(often) == old);
+  REQUIRE_OK(open());
+  CHECK(volume->report().damaged_blocks == 0);
+  CHECK(get(kept) == noise(700'000, 1));
+  CHECK(get(often) == old);
+}
+
 TEST_CASE_FIXTURE(VolumeFixture, "many threads change and read one volume at once") {
   create();
   constexpr int kThreads = 8;
