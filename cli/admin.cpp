@@ -178,7 +178,7 @@ int admin_failure(const common::Error& error) {
 }
 
 void print_json(const nlohmann::json& value) {
-  print(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  print(value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 std::string time_field(const nlohmann::json& object, std::string_view field) {

@@ -81,7 +81,7 @@ class Admin {
 
 // Prints the error as a person should see it; the exit code.
 int admin_failure(const common::Error& error);
-// A reply as one JSON line.
+// A reply as one JSON line of ASCII.
 void print_json(const nlohmann::json& value);
 // "-" for null.
 std::string time_field(const nlohmann::json& object, std::string_view field);

@@ -37,7 +37,9 @@ Command add_admin_command(Command parent, Session& session, const char* name, co
 
 std::string text_field(const nlohmann::json& object, std::string_view field) {
   const auto found = object.find(field);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+  return found != object.end() && found->is_string()
+             ? said(found->get_ref<const std::string&>(), kMaxReason)
+             : std::string();
 }
 
 std::string named(const nlohmann::json& object) {
@@ -106,7 +108,7 @@ Status show_principal(const AdminArguments& arguments, const std::string& name) 
   text += fmt::format("  key          {}\n", found.value("kvno", 0U));
   if (const auto pending = found.find("pending_kvno");
       pending != found.end() && !pending->is_null())
-    text += fmt::format("  not in use   key {}\n", pending->dump());
+    text += fmt::format("  not in use   key {}\n", said(pending->dump()));
   if (text_field(found, "kind") == "user")
     text += fmt::format("  password end {}\n", time_field(found, "password_end_ms"));
   text += fmt::format("  policy       {}\n", text_field(found, "policy"));

@@ -61,7 +61,7 @@ std::string principal_line(const nlohmann::json& principal);
 common::Status show_principal(const AdminArguments& arguments, const std::string& name);
 // "name (id)" of {"id","name"}.
 std::string named(const nlohmann::json& object);
-// A text field; "" if it is none.
+// A text field as it may be printed; "" if it is none.
 std::string text_field(const nlohmann::json& object, std::string_view field);
 
 }  // namespace cli

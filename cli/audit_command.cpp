@@ -36,7 +36,7 @@ Status verify(const Arguments& arguments) {
   if (ok)
     return {};
   return fail(ErrorCode::Corrupt, "the audit log is broken at record {}: {}",
-              found.value("broken", nlohmann::json()).dump(), text_field(found, "why"));
+              said(found.value("broken", nlohmann::json()).dump()), text_field(found, "why"));
 }
 
 std::string line_of(const nlohmann::json& record) {

@@ -170,12 +170,13 @@ std::string to_text(const CertificateReport& report, unsigned within) {
                         : is_well(report, within) ? Colour::Good
                                                   : Colour::Warning;
   std::string text =
-      fmt::format("{}\n  {} ({}), until {}\n", report.path, report.info.subject,
+      fmt::format("{}\n  {} ({}), until {}\n", report.path, said(report.info.subject),
                   coloured(left, colour), common::crypto::format_time(report.info.not_after));
   if (const auto hosts = hosts_of(report); !hosts.empty())
-    text += fmt::format("  for {}\n", fmt::join(hosts, ", "));
+    text += fmt::format("  for {}\n", said(fmt::format("{}", fmt::join(hosts, ", ")), kMaxReason));
   if (!report.verdict)
-    text += fmt::format("  {}\n", coloured(report.verdict.error().message, Colour::Bad));
+    text += fmt::format("  {}\n",
+                        coloured(said(report.verdict.error().message, kMaxReason), Colour::Bad));
   return text;
 }
 
@@ -196,7 +197,7 @@ int run_show(const Arguments& arguments, WallTime now) {
   }
   if (arguments.json) {
     text = nlohmann::json{{"certificates", list}, {"well", well}}.dump(
-               -1, ' ', false, nlohmann::json::error_handler_t::replace) +
+               -1, ' ', true, nlohmann::json::error_handler_t::replace) +
            "\n";
   }
   print(text);

@@ -151,6 +151,16 @@ Status write_configuration(const std::string& directory, const std::string& desc
   return written;
 }
 
+// A fingerprint however it was grouped.
+std::string digits_of(std::string_view text) {
+  std::string digits;
+  for (const char c : text) {
+    if (c != ' ' && c != ':' && c != '-' && c != '\n')
+      digits += static_cast<char>(c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c);
+  }
+  return digits;
+}
+
 }  // namespace
 
 Result<CellOffer> ask_for_cell(const common::config::Endpoint& kdc, common::Instant deadline) {
@@ -168,7 +178,7 @@ Result<CellOffer> ask_for_cell(const common::config::Endpoint& kdc, common::Inst
                 common::config::format_endpoint(kdc));
   TROTH_TRY(const auto description,
             cell::parse_description("the KDC's cell.toml", answer->description));
-  return CellOffer{std::move(authority), info.fingerprint, info.subject, description.id};
+  return CellOffer{std::move(authority), info.fingerprint, description.name, description.id};
 }
 
 std::string fingerprint_text(const crypto::Digest& fingerprint) {
@@ -181,12 +191,15 @@ std::string fingerprint_text(const crypto::Digest& fingerprint) {
   return text;
 }
 
+bool begins_fingerprint(std::string_view typed, const crypto::Digest& fingerprint) {
+  constexpr std::size_t kDigitsOfGroup = 4;
+  const std::string digits = digits_of(typed);
+  return digits.size() >= kTypedGroups * kDigitsOfGroup &&
+         common::wire::to_hex(fingerprint).starts_with(digits);
+}
+
 Result<crypto::Digest> parse_fingerprint(std::string_view text) {
-  std::string digits;
-  for (const char c : text) {
-    if (c != ' ' && c != ':' && c != '-')
-      digits += static_cast<char>(c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c);
-  }
+  const std::string digits = digits_of(text);
   crypto::Digest fingerprint{};
   if (!common::wire::from_hex_into(digits, fingerprint)) {
     return fail(ErrorCode::InvalidArgument,

@@ -21,7 +21,7 @@ namespace cli {
 struct CellOffer {
   common::crypto::Certificate authority;
   common::crypto::Digest fingerprint{};  // SHA-256 of the certificate
-  std::string cell_name;                 // as the certificate says, for people
+  std::string cell_name;                 // of the description, and has a name's form
   std::string cell_id;                   // of the description; the second connection must prove it
 };
 
@@ -33,6 +33,10 @@ common::Result<CellOffer> ask_for_cell(const common::config::Endpoint& kdc,
 std::string fingerprint_text(const common::crypto::Digest& fingerprint);
 // The same in any grouping: 64 hex digits, with spaces, colons or dashes between.
 common::Result<common::crypto::Digest> parse_fingerprint(std::string_view text);
+// Whether somebody typed the beginning of it, at least kTypedGroups groups, in any grouping.
+bool begins_fingerprint(std::string_view typed, const common::crypto::Digest& fingerprint);
+// 80 bits: nobody makes a second authority whose fingerprint begins alike.
+inline constexpr std::size_t kTypedGroups = 5;
 
 // Fetches the description over a verified connection and makes `directory` with cell.toml and
 // ca/ca.crt, whole or not at all; never touches anything that exists. The description, on success.

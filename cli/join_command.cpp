@@ -66,19 +66,25 @@ Status check_offer(const JoinArguments& arguments, const CellOffer& offer) {
     }
     return {};
   }
+  // It is not shown: whoever only has to nod does not compare.
   print(
-      fmt::format("The cell at {} says that it is: {}\nIts authority's fingerprint (SHA-256):\n\n"
-                  "  {}\n\nCompare it with `troth cell fingerprint` on a machine of the cell.\n",
-                  arguments.host, offer.cell_name, fingerprint_text(offer.fingerprint)));
-  const auto yes = ask_yes("Is it the same? Type yes or no: ");
-  if (!yes && yes.error().code == ErrorCode::Unavailable) {
+      fmt::format("What answers at {} says that it is the cell {}.\n"
+                  "Run `troth cell fingerprint` on a machine of that cell.\n",
+                  arguments.host, offer.cell_name));
+  const auto typed =
+      ask_line(fmt::format("Type the first {} groups of what it shows, or more: ", kTypedGroups));
+  if (!typed && typed.error().code == ErrorCode::Unavailable) {
     return fail(ErrorCode::Unavailable,
                 "there is no terminal to ask on; give the fingerprint with --fingerprint");
   }
-  if (!yes)
-    return tl::unexpected(yes.error());
-  if (!*yes)
-    return fail(ErrorCode::Cancelled, "not joined; nothing was written");
+  if (!typed)
+    return tl::unexpected(typed.error());
+  if (!begins_fingerprint(*typed, offer.fingerprint)) {
+    return fail(ErrorCode::Unauthenticated,
+                "that is not how the fingerprint of the authority at {} begins: mistyped, another "
+                "cell, or somebody pretends to be yours; nothing was written",
+                arguments.host);
+  }
   return {};
 }
 
@@ -131,7 +137,7 @@ void add_join_commands(Command cell, Session& session) {
       .required();
   command
       .add_option("--fingerprint", arguments->fingerprint,
-                  "Join only a cell with this fingerprint; else you are asked.")
+                  "Join only a cell with this fingerprint; else you are asked for its beginning.")
       .type_name("HEX");
   command
       .add_option("--dir", arguments->directory,

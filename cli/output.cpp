@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "common/log/escape.hpp"
 #include "common/utf8.hpp"
 
 namespace cli {
@@ -20,6 +21,8 @@ bool wants_colour() {
 }
 
 constexpr char kEscape = '\x1B';
+// Of one failure. The longest of our own, with two paths in it, are far shorter.
+constexpr std::size_t kMaxMessage = 2000;
 
 // Our own colour sequence at the beginning of `text`, or 0.
 std::size_t own_colour_length(std::string_view text) {
@@ -30,10 +33,10 @@ std::size_t own_colour_length(std::string_view text) {
   return 0;
 }
 
-std::string harmless(std::string_view text) {
+std::string harmless(std::string_view text, bool colours) {
   std::string out;
   while (!text.empty()) {
-    if (text[0] == kEscape && wants_colour()) {
+    if (colours && text[0] == kEscape) {
       if (const std::size_t length = own_colour_length(text); length > 0) {
         out += text.substr(0, length);
         text.remove_prefix(length);
@@ -63,12 +66,22 @@ std::string coloured(std::string_view text, Colour colour) {
   return fmt::format("\x1B[{}m{}\x1B[0m", code, text);
 }
 
+std::string said(std::string_view text, std::size_t most) {
+  std::string out;
+  if (!common::log::append_escaped(out, text, common::log::Quoting::Bare, most))
+    out += "...";
+  return out;
+}
+
 void print(std::string_view text) {
-  write_all(stdout, harmless(text));
+  write_all(stdout, harmless(text, wants_colour()));
 }
 
 void print_error(std::string_view message) {
-  std::string line = harmless(message);
+  const bool cut = message.size() > kMaxMessage;
+  std::string line = harmless(message.substr(0, kMaxMessage), false);
+  if (cut)
+    line += "...";
   for (char& c : line) {
     if (c == '\n')
       c = ' ';

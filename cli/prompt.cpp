@@ -196,14 +196,17 @@ Result<Secret> read_password_line() {
   return as_password(line.bytes().first(used));
 }
 
-Result<bool> ask_yes(const std::string& question) {
+Result<std::string> ask_line(const std::string& question) {
   TROTH_TRY(const UniqueFd terminal, open_terminal());
   const HeldSignals signals;
   say(terminal.get(), question);
   std::array<std::byte, 128> line{};
   TROTH_TRY(const std::size_t got, read_line(
                                        terminal.get(), signals, line, [] {}, [] {}));
-  return common::as_text(common::ByteView(line).first(got)) == "yes\n";
+  std::string_view text = common::as_text(common::ByteView(line).first(got));
+  if (text.ends_with('\n'))
+    text.remove_suffix(1);
+  return std::string(text);
 }
 
 }  // namespace cli

@@ -1,7 +1,7 @@
 #pragma once
 
-// Asking a person: passwords without echo, and yes or no. Main thread only; blocks until there is
-// an answer, at most kPromptPatience.
+// Asking a person: passwords without echo, and what may be seen. Main thread only; blocks until
+// there is an answer, at most kPromptPatience.
 
 #include <chrono>
 #include <string>
@@ -26,7 +26,7 @@ common::Result<common::crypto::Secret> ask_new_password(const std::string& promp
 // The next line of standard input, without its end; read byte by byte, so that what follows stays.
 common::Result<common::crypto::Secret> read_password_line();
 
-// Whether the person says "yes" to the question, on the terminal. Unavailable without one.
-common::Result<bool> ask_yes(const std::string& question);
+// What the person answers on the terminal, at most 127 bytes of it. Unavailable without one.
+common::Result<std::string> ask_line(const std::string& question);
 
 }  // namespace cli

@@ -24,23 +24,42 @@ struct Arguments : AdminArguments {
 };
 
 // The keytab in an answer, which is wiped.
-Result<ticket::Keytab> take_keytab(AdminAnswer& answer, const std::string& name) {
+Result<ticket::Keytab> take_keytab(Admin& admin, AdminAnswer& answer, const std::string& name) {
   auto keytab = ticket::decode_keytab(answer.bytes);
   common::crypto::wipe(answer.bytes);
-  if (!keytab || keytab->principal() != name) {
+  if (!keytab || keytab->principal() != name || keytab->cell() != admin.session().description.id) {
     return common::fail(common::ErrorCode::Protocol, "the KDC sent no keytab of {}", name);
   }
   return keytab;
 }
 
-Status save(AdminAnswer& answer, const std::string& name, const std::string& path) {
-  TROTH_TRY(const auto keytab, take_keytab(answer, name));
-  return ticket::save_keytab(keytab, path);
+Status save(Admin& admin, AdminAnswer& answer, const Arguments& arguments) {
+  TROTH_TRY(const auto keytab, take_keytab(admin, answer, arguments.name));
+  return ticket::save_keytab(keytab, arguments.out);
+}
+
+// Before anything is changed: whether the file may be replaced by this service's keytab.
+Status check_target(Admin& admin, const Arguments& arguments) {
+  if (arguments.out.empty())
+    return {};
+  const auto old = ticket::load_keytab_of_others(arguments.out);
+  if (!old && old.error().code == common::ErrorCode::NotFound)
+    return {};
+  if (!old)
+    return tl::unexpected(old.error());
+  const std::string& cell = admin.session().description.id;
+  if (old->principal() != arguments.name || old->cell() != cell) {
+    return common::fail(common::ErrorCode::Conflict,
+                        "{} holds the keys of {} in cell {}, not of {} in cell {}: it is not "
+                        "replaced, and no key was changed",
+                        arguments.out, old->principal(), old->cell(), arguments.name, cell);
+  }
+  return {};
 }
 
 Status write_keytab(Admin& admin, const Arguments& arguments) {
   TROTH_TRY(auto answer, admin.call("service-keytab", {{"name", arguments.name}}, Needs::Fresh));
-  TROTH_TRY_VOID(save(answer, arguments.name, arguments.out));
+  TROTH_TRY_VOID(save(admin, answer, arguments));
   print(fmt::format("Wrote the keys of {} to {}; move it where it belongs and leave no copy.\n",
                     arguments.name, arguments.out));
   return {};
@@ -48,6 +67,7 @@ Status write_keytab(Admin& admin, const Arguments& arguments) {
 
 Status add(const Arguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
+  TROTH_TRY_VOID(check_target(admin, arguments));
   nlohmann::json args = {{"name", arguments.name}};
   if (arguments.id != 0)
     args["id"] = arguments.id;
@@ -60,6 +80,7 @@ Status add(const Arguments& arguments) {
 
 Status keytab(const Arguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
+  TROTH_TRY_VOID(check_target(admin, arguments));
   return write_keytab(admin, arguments);
 }
 
@@ -67,13 +88,14 @@ Status keytab(const Arguments& arguments) {
 // key that tickets are sealed with, and doing it again goes on.
 Status rotate(const Arguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
+  TROTH_TRY_VOID(check_target(admin, arguments));
   TROTH_TRY(auto rotated, admin.call("service-rotate", {{"name", arguments.name}}, Needs::Fresh));
-  TROTH_TRY_VOID(save(rotated, arguments.name, arguments.out));
+  TROTH_TRY_VOID(save(admin, rotated, arguments));
   nlohmann::json args = {{"name", arguments.name}, {"kvno", rotated.result().value("kvno", 0U)}};
   if (arguments.now)
     args["now"] = true;
   TROTH_TRY(auto activated, admin.call("service-activate", args, Needs::Fresh));
-  TROTH_TRY_VOID(save(activated, arguments.name, arguments.out));
+  TROTH_TRY_VOID(save(admin, activated, arguments));
   print(fmt::format("{} now has key {}; {} holds it. {}\n", arguments.name,
                     activated.result().value("kvno", 0U), arguments.out,
                     arguments.now ? "All tickets for it have ended; reload the service."

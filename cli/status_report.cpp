@@ -12,6 +12,8 @@ namespace {
 
 // A certificate that ends sooner is coloured and named: one week leaves time to act.
 constexpr std::int64_t kSoonDays = 7;
+// As long as Linux has them.
+constexpr std::size_t kMaxPath = 4096;
 
 std::string state_of(const PartStatus& part) {
   if (!part.up)
@@ -28,17 +30,18 @@ std::string certificate_text(const PartStatus& part, common::WallTime now) {
 }
 
 std::string line_of(const PartStatus& part, common::WallTime now) {
-  std::string line = fmt::format("{}  {:<10}  {}", state_of(part), part.kind, part.name);
+  std::string line =
+      fmt::format("{}  {:<10}  {}", state_of(part), said(part.kind), said(part.name, kMaxPath));
   if (!part.where.empty() && part.where != part.name)
-    line += "  " + part.where;
+    line += "  " + said(part.where, kMaxPath);
   if (part.up) {
-    line += "  " + part.version;
+    line += "  " + said(part.version);
     if (part.uptime_s)
       line += ", up " + duration_text(*part.uptime_s);
     line += certificate_text(part, now);
   }
   if (!part.message.empty())
-    line += (part.up ? "\n         " : "\n         why: ") + part.message;
+    line += (part.up ? "\n         " : "\n         why: ") + said(part.message, kMaxReason);
   return line + "\n";
 }
 
@@ -50,7 +53,7 @@ bool StatusReport::all_well() const {
 }
 
 std::string to_text(const StatusReport& report, common::WallTime now) {
-  std::string text = report.cell.empty() ? "" : fmt::format("cell {}\n", report.cell);
+  std::string text = report.cell.empty() ? "" : fmt::format("cell {}\n", said(report.cell));
   for (const PartStatus& part : report.parts)
     text += line_of(part, now);
   if (report.parts.empty())
@@ -72,9 +75,9 @@ std::string to_json(const StatusReport& report, common::WallTime now) {
     }
     parts.push_back(std::move(value));
   }
-  // What servers and mounts say is theirs: it need not be UTF-8.
+  // What servers and mounts say is theirs: it need not be UTF-8, nor fit for a terminal.
   return nlohmann::json{{"cell", report.cell}, {"parts", parts}, {"well", report.all_well()}}.dump(
-             -1, ' ', false, nlohmann::json::error_handler_t::replace) +
+             -1, ' ', true, nlohmann::json::error_handler_t::replace) +
          "\n";
 }
 

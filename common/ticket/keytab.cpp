@@ -51,11 +51,12 @@ Result<Keytab> decode_checked(ByteView content) {
   return keytab;
 }
 
-// The open file if it is one that only we could have written.
-Status check_file(const struct stat& info, const std::string& path) {
+// The open file if it is one that only its owner could have written: ourselves, or with `anybodys`
+// whoever it is.
+Status check_file(const struct stat& info, const std::string& path, bool anybodys) {
   if (!S_ISREG(info.st_mode))
     return fail(ErrorCode::PermissionDenied, "{} is not a regular file", path);
-  if (info.st_uid != ::geteuid()) {
+  if (info.st_uid != ::geteuid() && !anybodys) {
     return fail(ErrorCode::PermissionDenied,
                 "{} belongs to uid {}, and this process runs as uid {}: chown it", path,
                 info.st_uid, ::geteuid());
@@ -82,6 +83,49 @@ Status read_exactly(int fd, std::span<std::byte> into, const std::string& path) 
       return fail(ErrorCode::Corrupt, "{} was cut off while it was read", path);
     into = into.subspan(static_cast<std::size_t>(got));
   }
+  return {};
+}
+
+Result<Keytab> load(const std::string& path, bool anybodys) {
+  // Not blocking: a FIFO in its place must not hang the service before it is refused.
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!fd.valid()) {
+    if (errno == ELOOP)
+      return fail(ErrorCode::PermissionDenied, "{} is a symbolic link; name the file itself", path);
+    return fail_errno(errno, "open {}", path);
+  }
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0)
+    return fail_errno(errno, "stat {}", path);
+  TROTH_TRY_VOID(check_file(info, path, anybodys));
+  crypto::Secret bytes(static_cast<std::size_t>(info.st_size));
+  TROTH_TRY_VOID(read_exactly(fd.get(), bytes.writable(), path));
+  auto keytab = decode_keytab(bytes.bytes());
+  if (!keytab)
+    return tl::unexpected<Error>(std::move(keytab).error().in(path));
+  return keytab;
+}
+
+// Gives the new file, which nobody else has touched yet, to whom the old one belongs. By
+// descriptor: the directory may be that owner's, who must not lead us to another file.
+Status take_over(const std::string& old_path, const std::string& new_path) {
+  struct stat old {};
+  if (::lstat(old_path.c_str(), &old) != 0)
+    return errno == ENOENT ? Status() : fail_errno(errno, "look at {}", old_path);
+  if (!S_ISREG(old.st_mode))
+    return fail(ErrorCode::PermissionDenied, "{} is not a regular file", old_path);
+  const UniqueFd fd(::open(new_path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  struct stat made {};
+  if (!fd.valid() || ::fstat(fd.get(), &made) != 0)
+    return fail_errno(errno, "open {}", new_path);
+  if (!S_ISREG(made.st_mode) || made.st_nlink != 1 || made.st_uid != ::geteuid())
+    return fail(ErrorCode::PermissionDenied, "somebody else has changed {}", new_path);
+  // The mode first, while it is ours: and never more than the owner's part of it.
+  if (::fchmod(fd.get(), old.st_mode & S_IRWXU) != 0)
+    return fail_errno(errno, "set the mode of {}", new_path);
+  if ((made.st_uid != old.st_uid || made.st_gid != old.st_gid) &&
+      ::fchown(fd.get(), old.st_uid, old.st_gid) != 0)
+    return fail_errno(errno, "give {} to the owner of {}", new_path, old_path);
   return {};
 }
 
@@ -179,23 +223,11 @@ Result<Keytab> decode_keytab(ByteView bytes) {
 }
 
 Result<Keytab> load_keytab(const std::string& path) {
-  // Not blocking: a FIFO in its place must not hang the service before it is refused.
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!fd.valid()) {
-    if (errno == ELOOP)
-      return fail(ErrorCode::PermissionDenied, "{} is a symbolic link; name the file itself", path);
-    return fail_errno(errno, "open {}", path);
-  }
-  struct stat info {};
-  if (::fstat(fd.get(), &info) != 0)
-    return fail_errno(errno, "stat {}", path);
-  TROTH_TRY_VOID(check_file(info, path));
-  crypto::Secret bytes(static_cast<std::size_t>(info.st_size));
-  TROTH_TRY_VOID(read_exactly(fd.get(), bytes.writable(), path));
-  auto keytab = decode_keytab(bytes.bytes());
-  if (!keytab)
-    return tl::unexpected<Error>(std::move(keytab).error().in(path));
-  return keytab;
+  return load(path, false);
+}
+
+Result<Keytab> load_keytab_of_others(const std::string& path) {
+  return load(path, ::geteuid() == 0);
 }
 
 Status save_keytab(const Keytab& keytab, const std::string& path) {
@@ -205,7 +237,9 @@ Status save_keytab(const Keytab& keytab, const std::string& path) {
   const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
   // Its new files are 0600 from their first moment.
   TROTH_TRY(const auto io, io::PosixFileIo::open_root(directory));
-  return io::write_file_atomically(*io, name, bytes.bytes());
+  return io::write_file_atomically(*io, name, bytes.bytes(), [&](const std::string& temporary) {
+    return take_over(path, directory + "/" + temporary);
+  });
 }
 
 }  // namespace common::ticket

@@ -78,9 +78,13 @@ Result<Keytab> decode_keytab(ByteView bytes);
 // file and the remedy. No symbolic link is followed in the last component. NotFound if it is
 // missing, Corrupt if it is damaged or cut off.
 Result<Keytab> load_keytab(const std::string& path);
+// The same for who is going to replace it: root may look at the file of a daemon's own user.
+Result<Keytab> load_keytab_of_others(const std::string& path);
 
-// Replaces the file, mode 0600, at once: another process or a crash finds the old one or the new
-// one, whole. Durable when it returns success. One writer per path at a time.
+// Replaces the file at once: another process or a crash finds the old one or the new one, whole.
+// Owner, group and mode stay those of the old file, so that a daemon can read what root has
+// rotated; a new one is ours, mode 0600. PermissionDenied, and the old file stays, if that cannot
+// be. Durable when it returns success. One writer per path at a time.
 Status save_keytab(const Keytab& keytab, const std::string& path);
 
 }  // namespace common::ticket

@@ -13,6 +13,7 @@
 
 #include <fmt/core.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -372,6 +373,9 @@ int run(int seconds) {
 
 int main(int argc, char** argv) {
   const std::vector<std::string> args(argv + 1, argv + argc);
+  // A part of a soak that is killed does not go on alone.
+  if (!args.empty() && args[0] != "--seconds" && args[0] != "--seed")
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (args.size() == 4 && args[0] == "--serve")
     return serve(args[1], args[2], args[3]);
   const auto port_of = [&](std::size_t i) {

@@ -1,12 +1,15 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <chrono>
+#include <thread>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "common/wire/json.hpp"
+#include "common/wire/mount_status.hpp"
 #include "run_troth.hpp"
 #include "tests/support/live_cell.hpp"
 
@@ -168,6 +171,51 @@ TEST_CASE("whoever is silent is named, and takes nobody else's time") {
   }
   CHECK(named == kSilentMounts);
   CHECK(up == 1);
+}
+
+TEST_CASE("what a mount says of itself cannot write to the terminal or pass for another line") {
+  const TempDir runtime;
+  std::filesystem::permissions(runtime.path(), std::filesystem::perms(0700));
+  const common::UniqueFd listener = listen_at(runtime / "evil.sock");
+  const std::string forged = "\nup     kdc         kdc1";
+  const std::string evil =
+      "\x1B[2J\x1B]0;owned\x07\r" + forged + "\u202E\u009B31m" + "\x1B[32m" + std::string(800, 'x');
+  common::wire::MountStatus status;
+  status.ready = true;
+  status.mount_point = "/m" + forged;
+  status.version = "1" + forged;
+  status.message = evil;
+  const std::string answer = common::wire::encode_mount_status(status).value();
+  for (const bool json : {false, true}) {
+    CAPTURE(json);
+    std::thread mount([&] {
+      const common::UniqueFd peer(::accept(listener.get(), nullptr, nullptr));
+      CHECK(::write(peer.get(), answer.data(), answer.size()) ==
+            static_cast<ssize_t>(answer.size()));
+    });
+    std::vector<std::string> words{"status"};
+    if (json)
+      words.emplace_back("--json");
+    const auto result =
+        troth(words, {.environment = {{"TROTH_RUNTIME_DIR", runtime.path().string()}}});
+    mount.join();
+    INFO(result.output);
+    CHECK(result.status.code == 0);
+    for (const char c : result.output)
+      CHECK((c == '\n' || (c >= ' ' && c <= '~')));
+    CHECK(result.output.find(forged) == std::string::npos);
+    if (json) {
+      const auto parsed =
+          common::wire::parse_json(result.output.substr(0, result.output.size() - 1));
+      REQUIRE_OK(parsed);
+      CHECK(part_of(*parsed, "mount")["name"] == status.mount_point);
+    } else {
+      CHECK(result.output.find("\\x1b[2J") != std::string::npos);
+      CHECK(result.output.find("\\nup     kdc") != std::string::npos);
+      CHECK(result.output.size() < 1200);
+      CHECK(std::count(result.output.begin(), result.output.end(), '\n') == 2);
+    }
+  }
 }
 
 TEST_CASE("status without a cell and without mounts says where it looked") {

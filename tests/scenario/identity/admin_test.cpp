@@ -165,6 +165,49 @@ TEST_CASE("services and hosts get keytabs that nobody else can read") {
   refuse(*cell, {"login", "--keytab", keytab}, "troth service keytab", {.as = "host"});
 }
 
+TEST_CASE("root renews a daemon's keytab in place, and nobody else's by mistake") {
+  if (::geteuid() != 0)
+    SKIP_TEST("needs root, to give a file away");
+  const auto cell = running_cell();
+  log_in_administrator(*cell);
+  const TrothOptions with_password{.input = line(kAdministratorPassword)};
+  const auto rotate = [](const std::string& path) {
+    return Words{"service", "rotate", "fileserver/fileserver1", "--out", path, "--password-stdin"};
+  };
+  const auto unchanged = [&](std::uint64_t kvno) {
+    const auto shown = json_of(*cell, {"user", "show", "fileserver/fileserver1"});
+    return shown["kvno"] == kvno && shown["pending_kvno"].is_null();
+  };
+  const std::string keytab = cell->role_directory("fileserver") / "keytab";
+  const std::string others = cell->role_directory("lockserver") / "keytab";
+  const auto stranger = running_cell({});
+  const std::string foreign = stranger->role_directory("fileserver") / "keytab";
+  for (const std::string& wrong : {others, foreign}) {
+    const auto before = test_support::read_file(wrong).value();
+    refuse(*cell, rotate(wrong), "no key was changed", with_password);
+    CHECK(test_support::read_file(wrong).value() == before);
+  }
+  const std::string damaged = cell->directory() / "damaged";
+  REQUIRE_OK(test_support::write_file(damaged, "no keytab"));
+  REQUIRE(::chmod(damaged.c_str(), 0600) == 0);
+  refuse(*cell, rotate(damaged), damaged, with_password);
+  CHECK(unchanged(1));
+  refuse(*cell,
+         {"service", "keytab", "fileserver/fileserver1", "--out", others, "--password-stdin"},
+         "is not replaced", with_password);
+
+  REQUIRE(::chown(keytab.c_str(), 65534, 65533) == 0);
+  REQUIRE(::chmod(keytab.c_str(), 0400) == 0);
+  succeed(*cell, rotate(keytab), with_password);
+  CHECK(unchanged(2));
+  struct stat info {};
+  REQUIRE(::stat(keytab.c_str(), &info) == 0);
+  CHECK(info.st_uid == 65534);
+  CHECK(info.st_gid == 65533);
+  CHECK((info.st_mode & 07777) == 0400);
+  CHECK(common::ticket::load_keytab_of_others(keytab).value().entries().size() == 2);
+}
+
 TEST_CASE("policies are shown, changed and obeyed") {
   const auto cell = running_cell();
   log_in_administrator(*cell);

@@ -121,6 +121,37 @@ TEST_CASE("4.1 Keytabs: replacing one leaves the old one or the new one") {
   CHECK(same(load_keytab(path).value(), three_keys()));
 }
 
+TEST_CASE("4.1 Keytabs: a replaced one stays its owner's, so that its daemon can read it") {
+  if (::geteuid() != 0)
+    SKIP_TEST("needs root, to give a file away");
+  constexpr uid_t kDaemon = 65534;
+  constexpr gid_t kGroup = 65533;
+  const test_support::TempDir directory;
+  const std::string path = (directory / "fs1.keytab").string();
+  REQUIRE_OK(save_keytab(three_keys(), path));
+  for (const mode_t mode : {0600, 0400}) {
+    CAPTURE(mode);
+    REQUIRE(::chown(path.c_str(), kDaemon, kGroup) == 0);
+    REQUIRE(::chmod(path.c_str(), mode) == 0);
+    CHECK_FAILS(load_keytab(path), ErrorCode::PermissionDenied);
+    CHECK_OK(load_keytab_of_others(path));
+    CHECK_OK(save_keytab(keytab_of(kService, 9), path));
+    struct stat info {};
+    REQUIRE(::stat(path.c_str(), &info) == 0);
+    CHECK(info.st_uid == kDaemon);
+    CHECK(info.st_gid == kGroup);
+    CHECK((info.st_mode & 07777) == mode);
+    CHECK(same(load_keytab_of_others(path).value(), keytab_of(kService, 9)));
+  }
+  // Even root does not take it for a secret when others could have read it.
+  REQUIRE(::chmod(path.c_str(), 0640) == 0);
+  CHECK_FAILS(load_keytab_of_others(path), ErrorCode::PermissionDenied);
+  // A link in its place is not followed, nor replaced.
+  REQUIRE(::unlink(path.c_str()) == 0);
+  REQUIRE(::symlink("elsewhere", path.c_str()) == 0);
+  CHECK_FAILS(save_keytab(three_keys(), path), ErrorCode::PermissionDenied);
+}
+
 TEST_CASE("4.1 Keytabs: a file that others may read or write is refused") {
   const test_support::TempDir directory;
   const std::string path = (directory / "fs1.keytab").string();
