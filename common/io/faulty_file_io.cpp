@@ -91,7 +91,7 @@ class FaultyFileIo::Plan {
   Mutex mutex_;
   std::vector<Armed> faults_ GUARDED_BY(mutex_);
   std::uint64_t space_ GUARDED_BY(mutex_) = std::numeric_limits<std::uint64_t>::max();
-  std::array<std::uint64_t, static_cast<std::size_t>(Operation::SyncDirectory) + 1> calls_
+  std::array<std::uint64_t, static_cast<std::size_t>(Operation::DropCached) + 1> calls_
       GUARDED_BY(mutex_){};
 };
 
@@ -137,6 +137,10 @@ class FaultyFileIo::FaultyFile final : public File {
   Status allocate(std::uint64_t size) override { return file_->allocate(size); }
   void start_writeback(std::uint64_t offset, std::uint64_t length) override {
     file_->start_writeback(offset, length);
+  }
+  void drop_cached() override {
+    static_cast<void>(plan_->strike(Operation::DropCached, path_));
+    file_->drop_cached();
   }
 
  private:

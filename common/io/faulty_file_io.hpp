@@ -24,6 +24,7 @@ enum class Operation : std::uint8_t {
   RemoveDirectory,
   List,
   SyncDirectory,
+  DropCached,  // cannot fail: counted only
 };
 
 // Strikes the calls number `first` to `first + times - 1`, counted from 1 since it was added, among

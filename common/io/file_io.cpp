@@ -8,6 +8,8 @@ Status File::allocate(std::uint64_t /*size*/) {
 
 void File::start_writeback(std::uint64_t /*offset*/, std::uint64_t /*length*/) {}
 
+void File::drop_cached() {}
+
 Status File::read_exactly(std::uint64_t offset, std::span<std::byte> into) {
   TROTH_TRY(const std::size_t got, read_at(offset, into));
   if (got != into.size()) {

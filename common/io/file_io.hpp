@@ -65,6 +65,9 @@ class File {
   [[nodiscard]] virtual Status allocate(std::uint64_t size);
   // Begins to write this range to the disk and does not wait for it: a later sync() has less to do.
   virtual void start_writeback(std::uint64_t offset, std::uint64_t length);
+  // What is on the disk is read from there next time: after a failed sync, memory may still show
+  // what the disk never got. Call it after a sync, which alone leaves nothing in memory only.
+  virtual void drop_cached();
 
   // As read_at, but a file that ends before `into` is full is Corrupt.
   [[nodiscard]] Status read_exactly(std::uint64_t offset, std::span<std::byte> into);

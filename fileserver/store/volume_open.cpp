@@ -161,7 +161,7 @@ Status Volume::Parts::verify_unsynced() {
   TROTH_TRY(const auto commits, db->read([](ReadTx& tx) { return read_unsynced(tx); }));
   std::optional<Seq> broken;
   std::vector<std::byte> buffer(kBlockBytes);
-  std::unordered_set<std::uint32_t> assumed;
+  std::unordered_set<std::uint32_t> settled_segments;
   for (const UnsyncedCommit& commit : commits) {
     for (const auto& block : commit.blocks) {
       // Where it is now: it may have been moved since, and what is no longer indexed is not needed.
@@ -169,11 +169,14 @@ Status Volume::Parts::verify_unsynced() {
                 db->read([&](ReadTx& tx) { return read_placement(tx, block.name); }));
       if (!place)
         continue;
+      // Who was killed may have left it in the kernel's memory only: it is judged, and counts as
+      // stable, by what the disk has. A segment that is gone shows in the read.
+      if (settled_segments.insert(place->segment).second) {
+        const Status settled = segments->settle_former(place->segment);
+        if (!settled && settled.error().code != ErrorCode::NotFound)
+          return settled;
+      }
       const auto read = segments->read(block.name, block.kind, *place, buffer);
-      // Who was killed had it in the kernel's memory, from where we read it: it is synced with the
-      // first commit of this life.
-      if (read && assumed.insert(place->segment).second)
-        TROTH_TRY_VOID(segments->assume_unsynced(place->segment));
       if (read)
         continue;
       if (!report.power_lost) {

@@ -277,18 +277,12 @@ Result<std::uint64_t> Segments::cut_tail(std::uint32_t segment) {
   return before - scanned.end;
 }
 
-Status Segments::assume_unsynced(std::uint32_t segment) {
-  TROTH_TRY(std::shared_ptr<File> file,
-            state_->io.open(state_->path(segment), OpenMode::ReadWrite));
-  auto table = state_->table.lock();
-  const auto found = table->entries.find(segment);
-  if (found == table->entries.end())
-    return fail(ErrorCode::NotFound, "there is no segment {}", segment);
-  State::Entry& entry = found->second;
-  if (!entry.writable)
-    entry.file = std::move(file);
-  entry.writable = true;
-  ++entry.written;
+Status Segments::settle_former(std::uint32_t segment) {
+  TROTH_TRY_VOID(health());
+  TROTH_TRY(const auto file, state_->io.open(state_->path(segment), OpenMode::ReadWrite));
+  if (const Status synced = file->sync(); !synced)
+    return state_->poison(synced.error());
+  file->drop_cached();
   return {};
 }
 

@@ -80,9 +80,10 @@ class Segments {
   // Cuts a closed segment after its last whole record; returns how many bytes went.
   [[nodiscard]] Result<std::uint64_t> cut_tail(std::uint32_t segment);
 
-  // A process that was killed may have written to it: what is there is in the kernel's hands, and
-  // on the disk only after the next sync().
-  [[nodiscard]] Status assume_unsynced(std::uint32_t segment);
+  // Syncs what a former process may have left of this segment in the kernel's hands, and has the
+  // kernel forget its copy: reads then show what the disk has. After a sync that failed the copy
+  // may be right and no later sync would tell that the disk is not. Failure poisons.
+  [[nodiscard]] Status settle_former(std::uint32_t segment);
 
   // No more appending to the active one; the next append begins another.
   [[nodiscard]] Status close_active();

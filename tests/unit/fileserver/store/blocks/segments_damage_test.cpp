@@ -194,6 +194,30 @@ TEST_CASE("a sync beside one that fails does not succeed") {
   CHECK_FAILS(outcome, ErrorCode::IoError);
 }
 
+// F6: after a failed sync the kernel's copy may look right while the disk has nothing.
+TEST_CASE("what a former process left is synced, and then judged by what the disk has") {
+  MemoryFileIo memory;
+  FaultyFileIo io(memory);
+  append_all(*open_segments(io), {noise(100, 1)});
+  const auto segments = open_segments(io);
+  std::uint64_t syncs_before = 0;
+  io.add({.operation = Operation::DropCached,
+          .before = [&] { syncs_before = io.calls(Operation::Sync); }});
+  CHECK_FAILS(segments->settle_former(2), ErrorCode::NotFound);
+  CHECK_OK(segments->health());
+  CHECK_OK(segments->settle_former(1));
+  CHECK(io.calls(Operation::DropCached) == 1);
+  CHECK(syncs_before == 1);
+  CHECK_OK(segments->sync());  // the directory, too: whoever made the segment may have been killed
+  memory.crash();
+  CHECK(scan(*open_segments(memory), 1).records.size() == 1);
+
+  io.add({.operation = Operation::Sync, .error_number = EIO});
+  CHECK_FAILS(segments->settle_former(1), ErrorCode::IoError);
+  CHECK_FAILS(segments->health(), ErrorCode::IoError);
+  CHECK(io.calls(Operation::DropCached) == 1);
+}
+
 TEST_CASE("appending and reading do not wait for a sync") {
   MemoryFileIo memory;
   FaultyFileIo io(memory);

@@ -239,7 +239,7 @@ TEST_CASE("a sealed volume's segments hold none of its bytes, each with a key of
   {
     // Whatever opens a segment first, its key is there.
     const auto segments = open_segments(io, options);
-    REQUIRE_OK(segments->assume_unsynced(1));
+    REQUIRE_OK(segments->settle_former(1));
     CHECK(*read_block(*segments, name_of(block), place) == block);
     CHECK(*segments->cut_tail(2) == 0);
     CHECK(scan(*segments, 2).records.size() == 1);

@@ -342,6 +342,7 @@ TEST_CASE_FIXTURE(VolumeFixture,
   REQUIRE_OK(open());
   CHECK(get(node) == noise(6'000'000));
   CHECK(faulty->calls(common::io::Operation::Sync) >= 6);
+  CHECK(faulty->calls(common::io::Operation::DropCached) >= 6);
   CHECK(faulty->calls(common::io::Operation::SyncDirectory) >= 1);
 }
 
