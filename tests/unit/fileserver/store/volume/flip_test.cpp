@@ -12,7 +12,7 @@ using test_support::FlipVolume;
 namespace {
 
 // A prime, so that over the files every place within a page or record has its turn.
-constexpr std::uint64_t kStride = 1009;
+constexpr std::uint64_t kStride = 4001;
 
 void flip_some(FlipState state) {
   const test_support::TempDir directory;
