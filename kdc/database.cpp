@@ -238,6 +238,12 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
                                                  const common::Clock& clock) {
   const Paths paths = paths_of(options);
   TROTH_TRY(auto db, open_file(options, clock));
+  // All of it, at each start: a damaged page that is met at the first login leaves a service that
+  // answers and lets nobody in. A full audit log takes some seconds.
+  if (const Status whole = db->check(common::db::Database::CheckDepth::Quick); !whole) {
+    return fail(whole.error().code, "{} is damaged and is not served: {}; restore it from a backup",
+                paths.database, whole.error().message);
+  }
   TROTH_TRY(const bool filled, has_contents(*db));
   if (!filled)
     TROTH_TRY_VOID(import(*db, paths, options.cell, clock));
