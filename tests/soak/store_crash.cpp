@@ -10,6 +10,8 @@
 //  - kill -9 at every operation on a file, of opening and closing, too;
 //  - power cuts of a real ext4 and xfs in loop-mounted files (shut down without flushing), under a
 //    volume that is working. Needs root; without it, none are made and the count says so.
+// The file is long because these are three programs that share a model and a verdict.
+//
 // Last line:
 // {"crash_states":..,"kills":..,"power_cuts":..,"recoveries_cut":..,"rolled_back":..,"violations":..}
 

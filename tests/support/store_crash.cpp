@@ -1,3 +1,5 @@
+// Long: first the words that workloads are made of, then how they run, then what is checked.
+
 #include "tests/support/store_crash.hpp"
 
 #include <filesystem>

@@ -133,7 +133,9 @@ Status StoreDriver::check_refusal(const ModelStep& step, const common::Error& er
       if (step.content && step.content->node == append->node)
         return {};
       TROTH_TRY(const auto content, volume_->content(append->node));
-      if (content.tail.size() + append->bytes.size() > store::kMaxTail)
+      const bool all = content.tail.size() == content.size;
+      if (content.tail.size() + append->bytes.size() >
+          (all ? store::kMaxTail : store::kMaxAppendedTail))
         return {};
     }
   }

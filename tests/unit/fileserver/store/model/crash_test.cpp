@@ -66,7 +66,7 @@ TEST_CASE("F1: killed anywhere, a volume has all that was committed") {
   const TempDir scratch;
   const CrashBase base = base_in(scratch);
   Random random(1);
-  for (std::size_t number = 0; number < crash_workloads(); number += 211) {
+  for (std::size_t number = 0; number < crash_workloads(); number += 311) {
     const CrashWorkload workload = crash_workload(number);
     INFO(workload.name());
     Recorded run(base, scratch, workload, StoreRecorder::Lie::None);
@@ -79,7 +79,7 @@ TEST_CASE("F3, F5: after power loss anywhere, a volume is a whole state not olde
   const TempDir scratch;
   const CrashBase base = base_in(scratch);
   Random random(2);
-  for (std::size_t number = 3; number < crash_workloads(); number += 173) {
+  for (std::size_t number = 3; number < crash_workloads(); number += 241) {
     const CrashWorkload workload = crash_workload(number);
     INFO(workload.name());
     Recorded run(base, scratch, workload, StoreRecorder::Lie::None);

@@ -20,8 +20,8 @@ common::Status round_of(std::uint64_t seed, int sequences, bool crowd) {
 }  // namespace
 
 TEST_CASE("a volume does what the model does, now and at earlier seqs, and so does a copy") {
-  for (const std::uint64_t seed : {1U, 2U, 3U})
-    CHECK_OK(round_of(seed, 12, false));
+  for (const std::uint64_t seed : {1U, 2U})
+    CHECK_OK(round_of(seed, 6, false));
 }
 
 TEST_CASE("threads on one volume get in each other's way nowhere") {
