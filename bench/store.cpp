@@ -74,10 +74,10 @@ double disk_write_MBps(const Scratch& scratch) {
   const std::string path = scratch.path() + "/stream";
   const int fd = ::open(path.c_str(), O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0600);
   const Bytes piece = random_bytes(8 * kMiB, 3);
-  if (fd < 0 || ::posix_fallocate(fd, 0, static_cast<off_t>(kStream / 2)) != 0)
+  if (fd < 0 || ::posix_fallocate(fd, 0, static_cast<off_t>(kStream)) != 0)
     give_up("no room to measure the disk");
   const double before = seconds_now();
-  for (std::uint64_t at = 0; at < kStream / 2; at += piece.size()) {
+  for (std::uint64_t at = 0; at < kStream; at += piece.size()) {
     if (::pwrite(fd, piece.data(), piece.size(), static_cast<off_t>(at)) !=
         static_cast<ssize_t>(piece.size()))
       give_up("writing");
@@ -89,7 +89,7 @@ double disk_write_MBps(const Scratch& scratch) {
   const double took = seconds_now() - before;
   ::close(fd);
   std::filesystem::remove(path);
-  return static_cast<double>(kStream / 2) / 1e6 / took;
+  return static_cast<double>(kStream) / 1e6 / took;
 }
 
 // --- small commits ---
@@ -155,7 +155,7 @@ double stores(Volume& volume, int callers, bool stable) {
   return run_callers(callers, 1.5, false, work).per_s;
 }
 
-void small_commits(const Scratch& scratch, Report& report, double sync_s) {
+void small_commits(const Scratch& scratch, Report& report) {
   auto volume = new_volume(scratch, "small");
   std::vector<double> latencies;
   const double many = median_of(kRuns, "create_per_s", [&] {
@@ -173,10 +173,17 @@ void small_commits(const Scratch& scratch, Report& report, double sync_s) {
   report.at_least(
       "store4k_per_s",
       median_of(kRuns, "store4k_per_s", [&] { return stores(*volume, kCallers, false); }), 12'000);
-  const double stable =
-      median_of(kRuns, "stable_store4k_per_s", [&] { return stores(*volume, kCallers, true); });
-  report.value("stable_store4k_per_s", stable);
-  report.at_least("stable_store4k_vs_fdatasync", stable * sync_s, 0.8);
+  // What a sync costs changes with what others do to the disk: it is measured again each time.
+  std::vector<double> rates;
+  std::vector<double> ratios;
+  for (int i = 0; i < kRuns; ++i) {
+    const double sync_s = fdatasync_us(scratch) / 1e6;
+    rates.push_back(stores(*volume, kCallers, true));
+    ratios.push_back(rates.back() * sync_s);
+    std::fprintf(stderr, "stable %.0f/s, fdatasync %.0f us\n", rates.back(), sync_s * 1e6);
+  }
+  report.value("stable_store4k_per_s", median(rates));
+  report.at_least("stable_store4k_vs_fdatasync", median(ratios), 0.8);
   report.value("stable_store4k_per_s_1",
                median_of(3, "stable_store4k_per_s_1", [&] { return stores(*volume, 1, true); }));
   must(volume->close(), "closing");
@@ -196,7 +203,8 @@ NodeId stream_in(Volume& volume, const std::string& name, std::uint64_t seed) {
       // No two blocks alike, at next to no cost.
       const std::uint64_t number = at + i;
       std::memcpy(piece.data() + i, &number, sizeof number);
-      blocks.push_back(ByteView(piece).subspan(i, store::kBlockBytes));
+      blocks.push_back(
+          store::without_trailing_zeros(ByteView(piece).subspan(i, store::kBlockBytes)));
     }
     const auto names =
         must(volume.blocks().put_many(upload, store::BlockKind::Data, blocks), "writing blocks");
@@ -235,19 +243,23 @@ void read_all(Volume& volume, NodeId node) {
   other.join();
 }
 
-void large_files(const Scratch& scratch, Report& report, double sha, double disk) {
+void large_files(const Scratch& scratch, Report& report) {
   store::WorkPool pool;
   auto volume = new_volume(scratch, "large", &pool);
   NodeId node;
-  int number = 0;
-  const double write = median_of(3, "write_MBps", [&] {
+  // The disk, too, is measured again each time: it is not the same from one minute to the next.
+  std::vector<double> rates;
+  std::vector<double> ratios;
+  for (int i = 0; i < 3; ++i) {
     const double before = seconds_now();
-    node = stream_in(*volume, "stream" + std::to_string(number), 10 + number);
-    ++number;
-    return static_cast<double>(kStream) / 1e6 / (seconds_now() - before);
-  });
-  report.value("write_MBps", write);
-  report.at_least("write_MBps_vs_limit", write / std::min(sha, disk), 0.5);
+    node = stream_in(*volume, "stream" + std::to_string(i), 10 + static_cast<std::uint64_t>(i));
+    rates.push_back(static_cast<double>(kStream) / 1e6 / (seconds_now() - before));
+    const double limit = std::min(sha256_MBps(), disk_write_MBps(scratch));
+    ratios.push_back(rates.back() / limit);
+    std::fprintf(stderr, "write %.0f MB/s, limit %.0f MB/s\n", rates.back(), limit);
+  }
+  report.value("write_MBps", median(rates));
+  report.at_least("write_MBps_vs_limit", median(ratios), 0.5);
   report.at_least("read_MBps",
                   median_of(kRuns, "read_MBps",
                             [&] {
@@ -415,17 +427,17 @@ int main(int argc, char** argv) {
   Report report;
   const double sync = median_of(kRuns, "fdatasync_us", [&] { return fdatasync_us(scratch); });
   const double sha = median_of(kRuns, "sha256_MBps", sha256_MBps);
-  const double disk = median_of(kRuns, "disk_write_MBps", [&] { return disk_write_MBps(scratch); });
+  const double disk = median_of(3, "disk_write_MBps", [&] { return disk_write_MBps(scratch); });
   report.value("fdatasync_us", sync);
   report.value("sha256_MBps", sha);
   report.value("sha256_threads", cores());
   report.value("disk_write_MBps", disk);
   if (wanted(argc, argv, "small"))
-    small_commits(scratch, report, sync / 1e6);
+    small_commits(scratch, report);
   if (wanted(argc, argv, "append"))
     appends(scratch, report);
   if (wanted(argc, argv, "large"))
-    large_files(scratch, report, sha, disk);
+    large_files(scratch, report);
   if (wanted(argc, argv, "million")) {
     million(scratch, report);
     million_in_order(scratch, report);
