@@ -148,6 +148,7 @@ void StoreModel::forget_below(Seq seq) {
 
 void StoreModel::forget_above(Seq seq) {
   history_.erase(history_.upper_bound(seq), history_.end());
+  time_ = 0;  // the newest that is left is known again with the next commit
 }
 
 }  // namespace test_support
