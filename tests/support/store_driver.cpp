@@ -419,6 +419,9 @@ Status StoreDriver::compare_past() {
         options.at = snapshot.seq;
     }
     then = model_.at(seq);
+    // A rollback has brought back a snapshot that had been deleted and forgotten.
+    if (then == nullptr)
+      options.at.reset();
   }
   if (!options.at) {
     if (choices.empty())
