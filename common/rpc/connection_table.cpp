@@ -1,9 +1,14 @@
 #include "common/rpc/connection_table.hpp"
 
 #include <algorithm>
+#include <array>
+#include <span>
 
 namespace common::rpc {
 namespace {
+
+// Ended in one go: the lock that each call takes twice is held for some 20 us.
+constexpr std::size_t kSweepBatch = 64;
 
 // How late a deadline may be noticed: an eighth of the shortest, so that a sweep covers many.
 Duration granularity_of(const ServerLimits& limits) {
@@ -48,10 +53,12 @@ void ConnectionTable::add(UniqueFd socket, Origin origin) {
   // Counted last, when nothing can run out of memory any more.
   const auto entry = entries_.emplace(id, Entry{std::move(connection), true}).first;
   try {
+    deadlines_.set(id, deadline);
     Unit& place = per_unit_[cap_unit];
     ++place.connections;
     place.collected = std::move(collected);
   } catch (const std::bad_alloc&) {
+    deadlines_.forget(id);
     entries_.erase(entry);
     throw;
   }
@@ -68,7 +75,7 @@ void ConnectionTable::park(ServerConnection& connection, std::uint32_t events) {
   connection.release_buffers();
   MutexLock lock(mutex_);
   const bool overdue = now() >= connection.deadline();
-  if (stopped_ || overdue) {
+  if (stopped_ || overdue || !set_deadline_locked(connection)) {
     if (overdue)
       count_cut(connection);
     const Owned gone = take_locked(connection);
@@ -83,6 +90,16 @@ void ConnectionTable::park(ServerConnection& connection, std::uint32_t events) {
   entry.parked = true;
   wake_by_locked(connection.deadline());
   arm_locked(entry, events);
+}
+
+// Without memory to note when it must go, a connection has to go now.
+bool ConnectionTable::set_deadline_locked(const ServerConnection& connection) {
+  try {
+    deadlines_.set(connection.id(), connection.deadline());
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
 }
 
 void ConnectionTable::arm_locked(Entry& entry, std::uint32_t events) {
@@ -122,6 +139,7 @@ ServerConnection* ConnectionTable::claim(std::uint64_t id) {
 ConnectionTable::Owned ConnectionTable::take_locked(ServerConnection& connection) {
   const auto found = entries_.find(connection.id());
   Owned owned = std::move(found->second.connection);
+  deadlines_.forget(connection.id());
   const auto unit = per_unit_.find(owned->origin().cap_unit);
   unit->second.answered -= found->second.answered ? 1 : 0;
   entries_.erase(found);
@@ -159,35 +177,47 @@ std::size_t ConnectionTable::shed(std::size_t count, Duration idle_for) {
   return count;
 }
 
-Instant ConnectionTable::due_locked(const ServerConnection& connection, bool pressed) const {
-  if (pressed && connection.phase() == ServerConnection::Phase::Idle) {
-    return std::min(connection.deadline(),
-                    connection.idle_since() + shared_.limits.idle_under_pressure);
+// By their queue: the cost is that of what is due. A full batch is followed by another.
+void ConnectionTable::take_due_locked(Instant at, std::vector<Owned>& gone) {
+  while (gone.size() < kSweepBatch) {
+    const auto id = deadlines_.expired(at);
+    if (!id)
+      break;
+    const auto found = entries_.find(*id);
+    if (found != entries_.end() && found->second.parked)  // else its claimant sets the next one
+      end_locked(*found->second.connection, gone);
   }
-  return connection.deadline();
+  wake_at_ = gone.size() < kSweepBatch ? deadlines_.next() : at;
 }
 
-std::vector<ConnectionTable::Owned> ConnectionTable::take_due_locked(Instant at) {
-  const bool pressed = pressed_() || entries_.size() * 4 > shared_.limits.connections * 3;
-  std::vector<ServerConnection*> due;
+// Idle ones are given less time now, of which the queue knows nothing: all are looked at.
+void ConnectionTable::take_due_under_pressure_locked(Instant at, std::vector<Owned>& gone) {
+  std::array<ServerConnection*, kSweepBatch> due{};
+  std::size_t count = 0;
   wake_at_ = Instant::max();
   for (auto& [id, entry] : entries_) {
     if (!entry.parked)
       continue;
-    const Instant end = due_locked(*entry.connection, pressed);
-    if (end <= at) {
-      due.push_back(entry.connection.get());
-    } else {
+    ServerConnection& connection = *entry.connection;
+    Instant end = connection.deadline();
+    if (connection.phase() == ServerConnection::Phase::Idle)
+      end = std::min(end, connection.idle_since() + shared_.limits.idle_under_pressure);
+    if (end > at) {
       wake_at_ = std::min(wake_at_, end);
+    } else if (count < due.size()) {
+      due[count++] = &connection;
+    } else {
+      wake_at_ = at;
+      break;
     }
   }
-  std::vector<Owned> gone;
-  gone.reserve(due.size());
-  for (ServerConnection* connection : due) {
-    count_cut(*connection);
-    gone.push_back(take_locked(*connection));
-  }
-  return gone;
+  for (ServerConnection* const connection : std::span(due).first(count))
+    end_locked(*connection, gone);
+}
+
+void ConnectionTable::end_locked(ServerConnection& connection, std::vector<Owned>& gone) {
+  count_cut(connection);
+  gone.push_back(take_locked(connection));
 }
 
 void ConnectionTable::count_cut(const ServerConnection& connection) {
@@ -233,11 +263,15 @@ void ConnectionTable::sweep_main() {
     }
     std::vector<Owned> gone;
     try {
-      gone = take_due_locked(at);
+      gone.reserve(kSweepBatch);
     } catch (const std::bad_alloc&) {
       wake_at_ = at + granularity_;  // nothing has been taken; another try when there is memory
       continue;
     }
+    if (pressed_() || entries_.size() * 4 > shared_.limits.connections * 3)
+      take_due_under_pressure_locked(at, gone);
+    else
+      take_due_locked(at, gone);
     lock.unlock();
     gone.clear();
     lock.lock();

@@ -17,6 +17,7 @@
 
 #include "common/rpc/server_connection.hpp"
 #include "common/sync/mutex.hpp"
+#include "common/timer_queue.hpp"
 
 namespace common::rpc {
 
@@ -81,9 +82,12 @@ class ConnectionTable {
   };
 
   [[nodiscard]] Owned take_locked(ServerConnection& connection) REQUIRES(mutex_);
-  [[nodiscard]] Instant due_locked(const ServerConnection& connection, bool pressed) const
-      REQUIRES(mutex_);
-  std::vector<Owned> take_due_locked(Instant at) REQUIRES(mutex_);
+  // Take parked connections whose phase has overstayed, a batch at most, into what has room for
+  // it, and note when to look again.
+  void take_due_locked(Instant at, std::vector<Owned>& gone) REQUIRES(mutex_);
+  void take_due_under_pressure_locked(Instant at, std::vector<Owned>& gone) REQUIRES(mutex_);
+  void end_locked(ServerConnection& connection, std::vector<Owned>& gone) REQUIRES(mutex_);
+  [[nodiscard]] bool set_deadline_locked(const ServerConnection& connection) REQUIRES(mutex_);
   void arm_locked(Entry& entry, std::uint32_t events) REQUIRES(mutex_);
   void count_cut(const ServerConnection& connection);
   void wake_by_locked(Instant when) REQUIRES(mutex_);
@@ -98,6 +102,9 @@ class ConnectionTable {
   CondVar wake_;
   std::unordered_map<std::uint64_t, Entry> entries_ GUARDED_BY(mutex_);
   std::unordered_map<std::string, Unit> per_unit_ GUARDED_BY(mutex_);
+  // When each must go. Every call takes the lock twice, so the sweeper may hold it for what is due,
+  // and not for all that there is.
+  TimerQueue<std::uint64_t> deadlines_ GUARDED_BY(mutex_);
   std::uint64_t last_id_ GUARDED_BY(mutex_) =
       16;  // smaller ones name other things in the epoll set
   Instant wake_at_ GUARDED_BY(mutex_) = Instant::max();

@@ -11,8 +11,8 @@
 #include "common/stream/address.hpp"
 #include "common/stream/loop.hpp"
 #include "common/stream/message_frame.hpp"
-#include "common/stream/timer_queue.hpp"
 #include "common/sync/mutex.hpp"
+#include "common/timer_queue.hpp"
 
 namespace common::stream {
 namespace {

@@ -22,8 +22,8 @@
 #include "common/io/unique_fd.hpp"
 #include "common/result.hpp"
 #include "common/stream/link.hpp"
-#include "common/stream/timer_queue.hpp"
 #include "common/sync/locked.hpp"
+#include "common/timer_queue.hpp"
 
 namespace common::stream {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// Deadlines of many streams, earliest first. A deadline that moves later, which is what nearly all
+// Deadlines of many things, earliest first. A deadline that moves later, which is what nearly all
 // of them do, costs nothing until the old one comes up. Pure; not thread-safe.
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 #include "common/clock.hpp"
 
-namespace common::stream {
+namespace common {
 
 // `Id` is hashable and never reused while a deadline of its former owner is queued.
 template <typename Id>
@@ -94,4 +94,4 @@ class TimerQueue {
   std::vector<Item> heap_;
 };
 
-}  // namespace common::stream
+}  // namespace common

@@ -1,4 +1,4 @@
-#include "common/stream/timer_queue.hpp"
+#include "common/timer_queue.hpp"
 
 #include <map>
 #include <random>
@@ -9,7 +9,7 @@ namespace {
 
 using common::Duration;
 using common::Instant;
-using Timers = common::stream::TimerQueue<std::uint64_t>;
+using Timers = common::TimerQueue<std::uint64_t>;
 
 Instant at(std::int64_t ns) {
   return Instant(Duration(ns));
