@@ -86,7 +86,7 @@ TicketBody usual_body(Time now) {
 // A directory for the table of proofs, gone afterwards.
 class Folder {
  public:
-  Folder() : path_("/tmp/troth-bench-XXXXXX") {
+  Folder() : path_((std::filesystem::temp_directory_path() / "troth-bench-XXXXXX").string()) {
     if (::mkdtemp(path_.data()) == nullptr)
       must(Status(fail_errno(errno, "mkdtemp")));
   }
