@@ -106,10 +106,14 @@ class StreamServer::Impl final : public LoopOwner {
           ++stats_.broken_by_cap;
         if (!opened_.contains(link.id()))
           return;
-        handler_.on_close(stream,
-                          effect.close);  // first: if it has no memory, on_gone() tries again
+        ++stats_.closed;  // whoever hears of it finds it counted
+        try {
+          handler_.on_close(stream, effect.close);
+        } catch (const std::bad_alloc&) {
+          --stats_.closed;  // on_gone() tries again
+          throw;
+        }
         opened_.erase(link.id());
-        ++stats_.closed;
         return;
     }
   }
