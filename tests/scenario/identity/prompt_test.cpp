@@ -45,6 +45,9 @@ class OnTerminal {
     child_ = ::forkpty(&terminal_, nullptr, nullptr, nullptr);
     REQUIRE(child_ >= 0);
     if (child_ == 0) {
+      // Whoever runs tests in the background has some of them ignored.
+      for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP})
+        ::signal(number, SIG_DFL);
       if (under == Under::Shell)
         be_a_shell(to.get());
       ::execve(arguments.front(), arguments.data(), environment.data());
@@ -112,8 +115,18 @@ class OnTerminal {
   // How it ended.
   int end() {
     int status = 0;
-    if (!ended_ && ::waitpid(child_, &status, 0) == child_)
-      ended_ = true;
+    const auto deadline = soon();
+    while (!ended_) {
+      if (::waitpid(child_, &status, WNOHANG) == child_) {
+        ended_ = true;
+      } else if (common::rpc::now() >= deadline) {
+        ::kill(child_, SIGKILL);
+        FAIL_CHECK("it did not end");
+        ended_ = ::waitpid(child_, &status, 0) == child_;
+      } else {
+        std::this_thread::yield();
+      }
+    }
     return status;
   }
 
