@@ -22,7 +22,8 @@ MEMORY_PER_JOB = 1_200 << 20  # the heaviest sources take 700 MB under a sanitiz
 LINES_ONLY = "-Dcpp_args=-g1"
 KINDS = {
     # Every test, under the sanitizers that find most.
-    "test": ("build-test", "gcc", ["-Db_sanitize=address,undefined", "-Dwerror=true", "-Doptimization=1", LINES_ONLY]),
+    "test": ("build-test", "gcc", ["-Db_sanitize=address,undefined", "-Dwerror=true", "-Doptimization=1",
+                                   "-Dprecompiled=true", LINES_ONLY]),
     # The same with the checks that cost most to compile (see meson.build).
     "ub": ("build-ub", "gcc", ["-Db_sanitize=address,undefined", "-Devery_ub_check=true", "-Dwerror=true", LINES_ONLY]),
     # What is installed, run and measured. Whoever installs it may have a compiler that warns of more.

@@ -12,7 +12,8 @@ import builds
 
 # GCC's own words that clang does not know, and what is not needed to parse.
 DROPPED = re.compile(r"^(-fsanitize=.*|-fno-sanitize=.*|-fPI[CE]|-fpi[ce]|-pthread|-fstack-protector.*|-ffile-prefix-map=.*|-fno-omit-frame-pointer|-g\d?|-O\S*|-c|-MD|-MQ|-MF|-o|-Werror|-pipe"
-                     r"|-Wno-missing-designated-field-initializers|-fdiagnostics-color=.*)$")
+                     r"|-Wno-missing-designated-field-initializers|-fdiagnostics-color=.*|-fpch-deps|--include=common/precompiled\.inc"
+                     r"|-W(no-)?invalid-pch)$")
 WITH_VALUE = {"-o", "-MQ", "-MF"}
 THREAD_SAFETY = ["-fsyntax-only", "-Wthread-safety", "-Werror=thread-safety", "-Wno-unknown-warning-option",
                  "-Wno-unused-command-line-argument"]
