@@ -1,0 +1,234 @@
+#pragma once
+
+// Who has been promised what, and when a change may go on: sessions, leases, grants, marks, breaks
+// (PROTOCOL.md 1 and 2), as a pure step function: calls and time in, answers and effects out. No
+// socket, thread, clock, disk, randomness; the simulator drives what production runs.
+//
+// How to drive it, whoever does:
+//   1. one call at a time (production: one lock, held for the call only), `now` from BOOTTIME and
+//      never backwards; act on the effects in order, after giving the lock back if need be, but so
+//      that messages of one session leave in the order of their effects;
+//   2. call on_time() at next_deadline(), and before every commit (F17: a server that was stopped
+//      for minutes must see that leases are over before it goes on);
+//   3. a read: `ReadToken token = begin_read()`, read the store, then grant(session, nodes, token);
+//   4. a change: begin_change(), wait for its Ready or Expired effect, commit inside
+//      (check_touched: marked()), extend_change() if that failed, and always end_change().
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/clock.hpp"
+#include "common/ids.hpp"
+#include "common/result.hpp"
+#include "common/sim/buggify.hpp"
+#include "common/sim/bugs.hpp"
+
+namespace fileserver {
+
+using common::Fid;
+using common::Instant;
+using common::Result;
+using common::SessionId;
+using common::Status;
+
+// What a break withdraws, as bits: the mount need not drop what did not change.
+namespace what {
+inline constexpr std::uint8_t kBytes = 1;
+inline constexpr std::uint8_t kAttributes = 2;
+inline constexpr std::uint8_t kEntries = 4;
+inline constexpr std::uint8_t kAccess = 8;
+inline constexpr std::uint8_t kGone = 16;
+}  // namespace what
+
+struct Touched {
+  Fid node;
+  std::uint8_t what = 0;
+  friend bool operator==(const Touched&, const Touched&) = default;
+};
+
+// What the core can be made to get wrong; see common/sim/bugs.hpp.
+enum class PromiseBug : std::uint8_t {
+  NoMargin,                // a session counts as dead when its lease ends, without the margin
+  BreakAfterCommit,        // a change is ready at once, breaks go out when it has ended
+  GrantDuringChange,       // marks do not refuse grants
+  GrantOverRead,           // a grant is not refused when its node was changed since the read
+  RestartWithoutGrace,     // a restarted server lets changes go on at once
+  GraceByGuess,            // grace lasts the configured lease, not the longest ever granted
+  GraceEndsWithAny,        // grace ends when the first session has come back
+  RenewWithoutAck,         // renewals are acknowledged though breaks are outstanding for long
+  NoReplayOfBreaks,        // a stream that comes back is not sent what is unacknowledged
+  AckOfAnyNumber,          // an acknowledgement counts for all breaks, later ones too
+  FlushingForEver,         // "flushing" extends without bound
+  OwnSessionBroken,        // the caller's session is asked as well, and the change waits for it
+  DeadSessionKept,         // a session that missed a break goes on when it is heard of again
+  MarksNotCounted,         // the first of two changes of a node takes the mark of both
+  ExtendWithoutBreak,      // nodes added to a change are marked, but nobody is asked
+  EvictWithoutBreak,       // above the cap, promises are forgotten, not broken
+  ClockNotRaised,          // a break carries the grant clock of an earlier moment
+  UpdateGrantsDuringMark,  // an update grants though another change marks the node
+  StreamEndEndsLease,      // a session whose stream broke is not waited for
+  ReadyTwice,              // a change's deadline is ignored once it has waited
+};
+inline constexpr std::size_t kPromiseBugs = 20;
+[[nodiscard]] std::vector<std::string> promise_bug_names();
+
+struct PromiseOptions {
+  std::chrono::milliseconds lease{10'000};
+  // The server waits so much longer than a mount trusts: clocks that run apart.
+  std::chrono::milliseconds margin{2'000};
+  std::size_t sessions = 20'000;
+  std::size_t promises = 4'000'000;
+  std::size_t promises_per_session = 1'000'000;
+  std::size_t evict_at_once = 1'000;  // oldest first, when a session is at its cap
+  std::size_t parked_changes = 10'000;
+  std::size_t parked_per_session = 256;
+  // Nodes in unacknowledged breaks of one session; beyond, its stream is closed.
+  std::size_t unacknowledged_nodes = 10'000;
+  common::sim::BugSet<PromiseBug> bugs;
+  common::sim::Buggify* buggify = nullptr;
+};
+
+using ChangeId = std::uint64_t;
+using ReadToken = std::uint64_t;
+
+// --- effects ---
+
+struct SendBreak {
+  SessionId session;
+  std::uint64_t number = 0;
+  std::uint64_t grant_clock = 0;
+  std::vector<Touched> nodes;
+};
+// What has become of nodes, to those who were asked. `grant_clock` with `granted` ones.
+struct SendUpdate {
+  SessionId session;
+  ChangeId change = 0;
+  std::uint64_t grant_clock = 0;
+  std::vector<Fid> nodes;
+  std::vector<bool> granted;  // as nodes
+};
+struct AcknowledgeRenewal {
+  SessionId session;
+  std::uint64_t number = 0;
+};
+// All that a change waits for has happened: commit it now, on some thread.
+struct ChangeReady {
+  ChangeId change = 0;
+};
+// Its deadline came first. Its marks are gone already; end_change() is not to be called.
+struct ChangeExpired {
+  ChangeId change = 0;
+};
+// The session is over: its pins and reservations go, its calls are `stale`, its stream is closed.
+struct SessionOver {
+  SessionId session;
+  enum class Why : std::uint8_t { Closed, Replaced, Lease, Misbehaved } why = Why::Closed;
+};
+// Its stream is to be closed; the session goes on.
+struct CloseStream {
+  SessionId session;
+  std::string text;
+};
+struct GraceOver {};
+
+using PromiseEffect = std::variant<SendBreak, SendUpdate, AcknowledgeRenewal, ChangeReady,
+                                   ChangeExpired, SessionOver, CloseStream, GraceOver>;
+using PromiseEffects = std::vector<PromiseEffect>;
+
+// What a restarted server knows of its former self.
+struct FormerLife {
+  bool clean = true;                           // it was stopped in order, and recorded so
+  std::vector<SessionId> sessions;             // of the stably stored list
+  std::chrono::milliseconds longest_lease{0};  // ever granted
+};
+
+struct PromiseCounts {
+  std::size_t sessions = 0;
+  std::size_t promises = 0;
+  std::size_t marked = 0;
+  std::size_t waiting_changes = 0;
+  std::uint64_t granted = 0;
+  std::uint64_t breaks = 0;
+  std::uint64_t evicted = 0;
+  std::uint64_t sessions_lost = 0;
+  bool grace = false;
+};
+
+class PromiseCore {
+ public:
+  PromiseCore(const PromiseOptions& options, const FormerLife& former, Instant started);
+  ~PromiseCore();
+  PromiseCore(const PromiseCore&) = delete;
+  PromiseCore& operator=(const PromiseCore&) = delete;
+
+  // --- sessions ---
+  // Stored stably by the caller before it asks (R10). ResourceExhausted at the cap; AlreadyExists.
+  [[nodiscard]] Status open_session(SessionId session, Instant now);
+  // One of the former life has come back: its promises are gone, its id lives on.
+  [[nodiscard]] Status resume_session(SessionId session, Instant now, PromiseEffects& effects);
+  // Closed by its mount or replaced by a newer one of it.
+  void end_session(SessionId session, SessionOver::Why why, Instant now, PromiseEffects& effects);
+  // Stale: it is over (or never was): open another.
+  [[nodiscard]] Status check_session(SessionId session) const;
+
+  // --- its stream ---
+  // Sends all unacknowledged breaks again. Stale as above.
+  [[nodiscard]] Status stream_up(SessionId session, Instant now, PromiseEffects& effects);
+  void stream_down(SessionId session, Instant now);
+  // Answered by an AcknowledgeRenewal now, later, or never (R11).
+  void on_renewal(SessionId session, std::uint64_t number, Instant now, PromiseEffects& effects);
+  // Protocol: it acknowledges what was not sent.
+  [[nodiscard]] Status on_acknowledge(SessionId session, std::uint64_t number, Instant now,
+                                      PromiseEffects& effects);
+  [[nodiscard]] Status on_flushing(SessionId session, std::uint64_t number,
+                                   std::chrono::milliseconds more, Instant now,
+                                   PromiseEffects& effects);
+
+  // --- reads ---
+  [[nodiscard]] ReadToken begin_read() const;
+  // Which of these are promised to the session from now on: not if marked, changed since the token,
+  // or the session has no stream. `clock` is set to the session's grant clock (0: nothing granted).
+  // One entry for each node; false everywhere for a session that is over.
+  std::vector<bool> grant(SessionId session, std::span<const Fid> nodes, ReadToken token,
+                          Instant now, std::uint64_t& clock, PromiseEffects& effects);
+
+  // --- changes ---
+  // Marks all nodes in one step and asks all other holders. `session`: the caller's own, if any.
+  // Overloaded at the caps, DeadlineExceeded. Its Ready may be among the effects of this very call.
+  [[nodiscard]] Status begin_change(ChangeId change, std::optional<SessionId> session,
+                                    std::span<const Touched> nodes, Instant deadline, Instant now,
+                                    PromiseEffects& effects);
+  // More nodes of a change that was Ready; it becomes Ready (or Expired) once more.
+  [[nodiscard]] Status extend_change(ChangeId change, std::span<const Touched> nodes, Instant now,
+                                     PromiseEffects& effects);
+  // Whether this change has marked the node: asked inside the transaction (R17), by its thread.
+  [[nodiscard]] bool marked(ChangeId change, Fid node) const;
+  // It was committed (then updates go to those who were asked) or given up. At any time but after
+  // its ChangeExpired. What the caller's own session is promised anew, for the change's reply: its
+  // nodes that no other change has marked, if it was committed and the session has a stream.
+  struct Ended {
+    std::uint64_t clock = 0;
+    std::vector<Fid> granted;
+  };
+  Ended end_change(ChangeId change, bool committed, Instant now, PromiseEffects& effects);
+
+  // --- time ---
+  void on_time(Instant now, PromiseEffects& effects);
+  [[nodiscard]] Instant next_deadline() const;
+
+  [[nodiscard]] PromiseCounts counts() const;
+  // Of all tables, as allocated.
+  [[nodiscard]] std::size_t memory_bytes() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace fileserver
