@@ -49,6 +49,10 @@ inline constexpr std::uint8_t kGone = 16;
 struct Touched {
   Fid node;
   std::uint8_t what = 0;
+  // Of a change only: the call names this node, so its mount has withdrawn it before it sent the
+  // call. False for what the server alone finds (a replaced file, the list of a node's other
+  // names): then the caller's own session is asked as well.
+  bool named = true;
   friend bool operator==(const Touched&, const Touched&) = default;
 };
 
@@ -90,6 +94,11 @@ struct PromiseOptions {
   std::size_t parked_per_session = 256;
   // Nodes in unacknowledged breaks of one session; beyond, its stream is closed.
   std::size_t unacknowledged_nodes = 10'000;
+  // Slots in the two tables of stamps (8 bytes each), a power of two: nodes that share one are
+  // sometimes refused a grant, or broken, for nothing.
+  std::size_t stamps = 65'536;
+  // Random in production: callers that choose node ids must not choose the places in our tables.
+  std::uint64_t hash_seed = 0;
   common::sim::BugSet<PromiseBug> bugs;
   common::sim::Buggify* buggify = nullptr;
 };
@@ -105,7 +114,7 @@ struct SendBreak {
   std::uint64_t grant_clock = 0;
   std::vector<Touched> nodes;
 };
-// What has become of nodes, to those who were asked. `grant_clock` with `granted` ones.
+// What has become of nodes, to those who were asked. `grant_clock` holds for the granted ones.
 struct SendUpdate {
   SessionId session;
   ChangeId change = 0;
@@ -141,9 +150,19 @@ using PromiseEffect = std::variant<SendBreak, SendUpdate, AcknowledgeRenewal, Ch
                                    ChangeExpired, SessionOver, CloseStream, GraceOver>;
 using PromiseEffects = std::vector<PromiseEffect>;
 
+// Whose change it is. A caller's own session is not asked for what its mount has withdrawn itself:
+// grants up to `seen`, the newest grant clock that the mount knew when it sent the call, on the
+// nodes that the call names. Grants made later are asked for like everybody else's: the call may be
+// a late copy of one that the mount has given up.
+struct ChangeOrigin {
+  SessionId session;
+  std::uint64_t seen = 0;
+};
+
 // What a restarted server knows of its former self.
 struct FormerLife {
-  bool clean = true;                           // it was stopped in order, and recorded so
+  // It was stopped in order, when clean_to_stop() held, and recorded so.
+  bool clean = true;
   std::vector<SessionId> sessions;             // of the stably stored list
   std::chrono::milliseconds longest_lease{0};  // ever granted
 };
@@ -170,9 +189,11 @@ class PromiseCore {
   // --- sessions ---
   // Stored stably by the caller before it asks (R10). ResourceExhausted at the cap; AlreadyExists.
   [[nodiscard]] Status open_session(SessionId session, Instant now);
-  // One of the former life has come back: its promises are gone, its id lives on.
+  // One of the former life has come back: its promises are gone, its id lives on. A mount withdraws
+  // everything before it sends this: the change that waits for it may go on at once.
   [[nodiscard]] Status resume_session(SessionId session, Instant now, PromiseEffects& effects);
-  // Closed by its mount or replaced by a newer one of it.
+  // Closed by its mount or replaced by a newer one of it, which both say that it trusts nothing any
+  // more: changes need not wait for it. For any other reason they wait until its lease is over.
   void end_session(SessionId session, SessionOver::Why why, Instant now, PromiseEffects& effects);
   // Stale: it is over (or never was): open another.
   [[nodiscard]] Status check_session(SessionId session) const;
@@ -194,14 +215,17 @@ class PromiseCore {
   [[nodiscard]] ReadToken begin_read() const;
   // Which of these are promised to the session from now on: not if marked, changed since the token,
   // or the session has no stream. `clock` is set to the session's grant clock (0: nothing granted).
-  // One entry for each node; false everywhere for a session that is over.
+  // One entry for each node; false everywhere for a session that is over. Volumes from 2^24 and
+  // nodes from 2^40 on are never promised: they fit into no mount's inode number.
   std::vector<bool> grant(SessionId session, std::span<const Fid> nodes, ReadToken token,
                           Instant now, std::uint64_t& clock, PromiseEffects& effects);
 
   // --- changes ---
-  // Marks all nodes in one step and asks all other holders. `session`: the caller's own, if any.
-  // Overloaded at the caps, DeadlineExceeded. Its Ready may be among the effects of this very call.
-  [[nodiscard]] Status begin_change(ChangeId change, std::optional<SessionId> session,
+  // Marks all nodes in one step and asks all other holders. `origin`: the caller's own, if any.
+  // Its Ready may be among the effects of this very call. Fails without having done anything:
+  // Overloaded at the caps, DeadlineExceeded, Stale if the origin is over, Unavailable if the grace
+  // after a restart lasts beyond the deadline (`retry_after` is the rest of it).
+  [[nodiscard]] Status begin_change(ChangeId change, std::optional<ChangeOrigin> origin,
                                     std::span<const Touched> nodes, Instant deadline, Instant now,
                                     PromiseEffects& effects);
   // More nodes of a change that was Ready; it becomes Ready (or Expired) once more.
@@ -212,8 +236,10 @@ class PromiseCore {
   // It was committed (then updates go to those who were asked) or given up. At any time but after
   // its ChangeExpired. What the caller's own session is promised anew, for the change's reply: its
   // nodes that no other change has marked, if it was committed and the session has a stream.
+  // `clock` belongs into the reply also when nothing is granted: it voids older grants on the
+  // nodes.
   struct Ended {
-    std::uint64_t clock = 0;
+    std::uint64_t clock = 0;  // 0: there is no such session any more
     std::vector<Fid> granted;
   };
   Ended end_change(ChangeId change, bool committed, Instant now, PromiseEffects& effects);
@@ -223,6 +249,8 @@ class PromiseCore {
   [[nodiscard]] Instant next_deadline() const;
 
   [[nodiscard]] PromiseCounts counts() const;
+  // Nobody trusts anything: a stop now may be recorded as clean.
+  [[nodiscard]] bool clean_to_stop() const;
   // Of all tables, as allocated.
   [[nodiscard]] std::size_t memory_bytes() const;
 
