@@ -53,6 +53,18 @@ class SCOPED_CAPABILITY MutexLock {
   bool held_ = true;
 };
 
+// Gives a Mutex that this thread holds up for a scope: for what must not be done under it.
+class SCOPED_CAPABILITY MutexUnlock {
+ public:
+  explicit MutexUnlock(Mutex& mutex) RELEASE(mutex) : mutex_(mutex) { mutex_.unlock(); }
+  ~MutexUnlock() RELEASE() NO_THREAD_SAFETY_ANALYSIS { mutex_.lock(); }
+  MutexUnlock(const MutexUnlock&) = delete;
+  MutexUnlock& operator=(const MutexUnlock&) = delete;
+
+ private:
+  Mutex& mutex_;
+};
+
 // Condition variable for Mutex. Every wait is bounded: there is no wait without a time.
 class CondVar {
  public:
