@@ -10,6 +10,7 @@
 #include "common/clock.hpp"
 #include "common/crypto/secret.hpp"
 #include "common/db/database.hpp"
+#include "common/db/function_ref.hpp"
 #include "fileserver/store/blocks/collector.hpp"
 #include "fileserver/store/blocks/content_tree.hpp"
 #include "fileserver/store/meta/execute.hpp"
@@ -80,9 +81,12 @@ struct CommitRequest {
   Upload* upload = nullptr;  // of the contents that operations name
   // Growth is taken from the session's reservation first (R8).
   bool draw_reservation = false;
-  // Called in the transaction with all nodes that it touches, those that go included (R17): a
-  // failure undoes everything and is returned. Must not block or use this volume. May be called
-  // more than once.
+  // Called in the transaction after the conditions, with the state that the operations will find: a
+  // failure is returned and nothing happens. Must not block or use this volume, functions of
+  // meta/reads.hpp apart. May be called more than once. Not for a retry, which changes nothing.
+  std::function<Status(ReadTx&)> check_present;
+  // Likewise after the operations, with all nodes that they touch, those that go included (R17): a
+  // failure undoes everything and is returned.
   std::function<Status(std::span<const NodeOutcome>)> check_touched;
   std::optional<common::Instant> deadline;
 };
@@ -173,6 +177,10 @@ class Volume {
   // believed to be there have been collected; put them again (BlockStore::forget_reused).
   [[nodiscard]] Result<CommitReply> commit(const CommitRequest& request);
 
+  // The answer to an operation that was executed before; nullopt: its key is new, or there is none.
+  // Fails as commit() does with a key that is somebody else's or forgotten.
+  [[nodiscard]] Result<std::optional<CommitReply>> replay(const CommitRequest& request);
+
   // The usual changes of content, cutting and hashing in the caller's thread, again if the base has
   // moved: the last to commit wins, unless `base` says which version must be the current one.
   struct WriteRequest {
@@ -244,6 +252,10 @@ class Volume {
   // retained.
   [[nodiscard]] Result<Seq> seq_at(std::int64_t time);
   [[nodiscard]] Result<Usage> usage();
+
+  // Several questions of one moment, by the functions of meta/reads.hpp with the `At` given. As
+  // with those, whatever is kept beyond the call must be copied.
+  [[nodiscard]] Status view(common::db::FunctionRef<Status(ReadTx&, At)> look);
 
   // --- sequence ---
   [[nodiscard]] Seq last_seq() const;

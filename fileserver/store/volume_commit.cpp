@@ -183,7 +183,7 @@ Status Volume::Parts::check_quota(WriteTx& tx, const CommitRequest& request, con
 
 // --- commits ---
 
-Result<std::optional<CommitReply>> Volume::Parts::replay_in(WriteTx& tx,
+Result<std::optional<CommitReply>> Volume::Parts::replay_in(ReadTx& tx,
                                                             const CommitRequest& request) {
   if (request.key->number == 0 || request.key->number > static_cast<std::uint64_t>(INT64_MAX))
     return fail(ErrorCode::InvalidArgument, "{} cannot be the number of an operation",
@@ -256,6 +256,8 @@ Result<CommitReply> Volume::Parts::commit_in(WriteTx& tx, const CommitRequest& r
     out_of_reserve = true;
     return fail(ErrorCode::Unavailable, "no node id is reserved");
   };
+  if (request.check_present)
+    TROTH_TRY_VOID(request.check_present(tx));
   if (request.upload != nullptr)
     TROTH_TRY_VOID(enter_blocks(tx, context.seq, *request.upload));
   TROTH_TRY(Executed executed, execute(tx, context, request.operations));
@@ -398,6 +400,16 @@ Result<NodeId> Volume::Parts::take_node_ids(std::uint64_t count) {
 
 Result<CommitReply> Volume::commit(const CommitRequest& request) {
   return parts_->commit(request);
+}
+
+Result<std::optional<CommitReply>> Volume::replay(const CommitRequest& request) {
+  if (!request.key)
+    return std::optional<CommitReply>();
+  TROTH_TRY(auto reply,
+            parts_->db->read([&](ReadTx& tx) { return parts_->replay_in(tx, request); }));
+  if (reply)
+    reply->stable = parts_->stable_seq();
+  return reply;
 }
 
 Result<NodeId> Volume::grant_node_ids(std::uint64_t count) {

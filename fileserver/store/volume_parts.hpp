@@ -97,7 +97,7 @@ struct Volume::Parts {
   // In the transaction; sets `out_of_reserve` when it fails because seqs or ids have run out.
   [[nodiscard]] Result<CommitReply> commit_in(WriteTx& tx, const CommitRequest& request,
                                               bool& out_of_reserve);
-  [[nodiscard]] Result<std::optional<CommitReply>> replay_in(WriteTx& tx,
+  [[nodiscard]] Result<std::optional<CommitReply>> replay_in(ReadTx& tx,
                                                              const CommitRequest& request);
   [[nodiscard]] Status check_quota(WriteTx& tx, const CommitRequest& request, const Head& before,
                                    const Executed& executed);

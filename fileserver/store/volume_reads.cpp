@@ -139,6 +139,13 @@ Result<std::vector<std::string>> Volume::xattr_names(NodeId node, At at) {
   });
 }
 
+Status Volume::view(common::db::FunctionRef<Status(ReadTx&, At)> look) {
+  return parts_->db->read([&](ReadTx& tx) -> Status {
+    TROTH_TRY(const At when, parts_->resolve(tx, {}, NodeId{}));
+    return look(tx, when);
+  });
+}
+
 Result<std::optional<Bytes>> Volume::setting(std::string_view key, At at) {
   return parts_->db->read([&](ReadTx& tx) -> Result<std::optional<Bytes>> {
     TROTH_TRY(const At when, parts_->resolve(tx, at, NodeId{}));

@@ -236,7 +236,11 @@ Status Changes::finish(Executed& into) {
       bytes += node.now.attributes.allocated;
       ++nodes;
     }
-    into.nodes.push_back({node.now.attributes, node.gone});
+    NodeOutcome& outcome = into.nodes.emplace_back();
+    outcome.attributes = node.now.attributes;
+    outcome.gone = node.gone;
+    if (node.before)
+      outcome.before = node.before->attributes;
   }
   into.total_nodes = nodes;
   into.total_bytes = bytes;

@@ -27,6 +27,8 @@ struct ExecuteContext {
 struct NodeOutcome {
   Attributes attributes;  // after the commit; links 0 and gone: as it was at its end
   bool gone = false;
+  // What it was; none: the commit made it, or is answered from its record.
+  std::optional<Attributes> before = std::nullopt;
 };
 
 struct Executed {

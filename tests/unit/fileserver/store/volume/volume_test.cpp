@@ -498,3 +498,73 @@ TEST_CASE_FIXTURE(VolumeFixture, "I7: a copy made by redoing records is equal, a
   REQUIRE_OK(done);
   CHECK(done->created[0].value > node.value);
 }
+
+TEST_CASE_FIXTURE(VolumeFixture,
+                  "a check inside the transaction sees what it will change, and may refuse") {
+  create();
+  const NodeId node = make(kRootNode, "a");
+  CommitRequest request;
+  request.operations = {Unlink{kRootNode, "a"}};
+  int looked = 0;
+  request.check_present = [&](ReadTx& tx) -> Status {
+    ++looked;
+    const auto there = read_entry(tx, kRootNode, "a", {});
+    REQUIRE_OK(there);
+    CHECK((*there)->child == node);
+    return common::fail(ErrorCode::PermissionDenied, "not you");
+  };
+  CHECK_FAILS(volume->commit(request), ErrorCode::PermissionDenied);
+  CHECK(looked == 1);
+  CHECK_OK(volume->lookup(kRootNode, "a"));
+  request.check_present = [](ReadTx&) { return Status(); };
+  const auto done = volume->commit(request);
+  REQUIRE_OK(done);
+  REQUIRE(done->nodes.size() == 2);
+  CHECK(done->nodes[0].before->version < done->nodes[0].attributes.version);
+  CHECK(done->nodes[1].gone);
+  CHECK(done->nodes[1].before->links == 1);
+}
+
+TEST_CASE_FIXTURE(VolumeFixture, "a retry is found before anything is tried, and checks nothing") {
+  create();
+  CommitRequest request;
+  request.key = OperationKey{MountId{}, 5};
+  request.caller.principal = 42;
+  request.operations = {Create{kRootNode, "a"}};
+  const auto never = volume->replay(request);
+  REQUIRE_OK(never);
+  CHECK_FALSE(never->has_value());
+  const auto done = volume->commit(request);
+  REQUIRE_OK(done);
+  CHECK_FALSE(done->nodes[1].before.has_value());
+  request.check_present = [](ReadTx&) -> Status {
+    return common::fail(ErrorCode::PermissionDenied, "not any more");
+  };
+  CHECK(volume->commit(request)->replayed);
+  const auto again = volume->replay(request);
+  REQUIRE_OK(again);
+  REQUIRE(again->has_value());
+  CHECK((*again)->replayed);
+  CHECK((*again)->seq == done->seq);
+  CHECK((*again)->created == done->created);
+  request.caller.principal = 43;
+  CHECK_FAILS(volume->replay(request), ErrorCode::PermissionDenied);
+}
+
+TEST_CASE_FIXTURE(VolumeFixture, "several questions are answered of one moment") {
+  create();
+  const NodeId node = make(kRootNode, "a");
+  std::optional<Attributes> seen;
+  std::optional<Entry> entry;
+  const auto look = [&](ReadTx& tx, At at) -> Status {
+    TROTH_TRY(seen, read_attributes(tx, node, at));
+    // What is committed meanwhile is not in this view.
+    REQUIRE_OK(commit({Unlink{kRootNode, "a"}}));
+    TROTH_TRY(entry, read_entry(tx, kRootNode, "a", at));
+    return {};
+  };
+  REQUIRE_OK(volume->view(look));
+  CHECK(seen.has_value());
+  CHECK(entry.has_value());
+  CHECK_FAILS(volume->lookup(kRootNode, "a"), ErrorCode::NotFound);
+}
