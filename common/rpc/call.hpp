@@ -59,8 +59,14 @@ class Peer {
   [[nodiscard]] const std::shared_ptr<Session>& session() const { return session_; }
   void set_session(std::shared_ptr<Session> session) { session_ = std::move(session); }
 
+  // What operations have noted of this connection, whoever proves himself on it; goes with it. Of a
+  // type that all operations of a server agree on.
+  [[nodiscard]] const std::shared_ptr<void>& note() const { return note_; }
+  void set_note(std::shared_ptr<void> note) { note_ = std::move(note); }
+
  private:
   std::shared_ptr<Session> session_;
+  std::shared_ptr<void> note_;
 };
 
 // One call in progress. Lives in the worker's thread for the length of the handler.
