@@ -117,7 +117,7 @@ int errno_from_name(std::string_view name) {
 }
 
 Error Error::in(std::string_view context) const {
-  return Error{code, fmt::format("{}: {}", context, message), retry_after, error_number};
+  return Error{code, fmt::format("{}: {}", context, message), retry_after, error_number, detail};
 }
 
 ErrorCode error_code_from_errno(int error_number) {

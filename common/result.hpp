@@ -62,6 +62,9 @@ struct Error {
   // The errno that a mount must report where the code alone does not tell (ENOTEMPTY, EISDIR,
   // EMLINK, ...); 0: the code tells. Travels by its name, as numbers differ between systems.
   int error_number = 0;
+  // One JSON object for programs, where a protocol says what is in it (the condition that did not
+  // hold, and what is there instead); else empty.
+  std::string detail = {};
 
   // The same failure seen from one level up: "context: message".
   [[nodiscard]] Error in(std::string_view context) const;

@@ -244,6 +244,11 @@ std::string encode_error(std::uint64_t epoch, const Error& error, std::string_vi
   }
   if (const std::string_view name = errno_name(error.error_number); !name.empty())
     text += fmt::format(R"(,"errno":"{}")", name);
+  if (!error.detail.empty() && error.detail.size() <= kMaxErrorDetailBytes &&
+      !parse_object(error.detail).is_discarded()) {
+    text += R"(,"detail":)";
+    text += error.detail;
+  }
   text += '}';
   return text;
 }
@@ -280,6 +285,11 @@ Result<ReplyHead> decode_reply(int status, std::string_view text, nlohmann::json
   }
   if (auto name = object.find("errno"); name != object.end() && name->is_string())
     error.error_number = errno_from_name(name->get_ref<const std::string&>());
+  if (auto detail = object.find("detail"); detail != object.end() && detail->is_object()) {
+    std::string kept = detail->dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+    if (kept.size() <= kMaxErrorDetailBytes)
+      error.detail = std::move(kept);
+  }
   head.error = std::move(error);
   return head;
 }

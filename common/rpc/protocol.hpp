@@ -25,6 +25,7 @@ inline constexpr std::size_t kMaxNameBytes = 32;  // of a service or an operatio
 inline constexpr std::size_t kMaxTraceBytes = 32;
 inline constexpr std::size_t kMaxJsonHeadBytes = 64 * 1024;  // before raw bytes
 inline constexpr std::size_t kMaxJsonDepth = 32;
+inline constexpr std::size_t kMaxErrorDetailBytes = 4096;  // the attributes of two nodes, with room
 inline constexpr std::size_t kMaxReplyJsonBytes = 16 * 1024 * 1024;  // what a client will collect
 
 inline constexpr std::chrono::milliseconds kDefaultDeadline{30'000};
@@ -61,7 +62,8 @@ Result<CallHead> decode_request_head(std::string_view text, nlohmann::json& args
 
 // `{"epoch":..,"result":..}`; `result` must be JSON already, empty means null.
 std::string encode_result(std::uint64_t epoch, std::string_view result);
-// `{"epoch":..,"code":..,...}`; the message may hold any bytes.
+// `{"epoch":..,"code":..,...}`; the message may hold any bytes. `detail` is left out if it is no
+// JSON object of at most kMaxErrorDetailBytes.
 std::string encode_error(std::uint64_t epoch, const Error& error, std::string_view trace);
 
 // A decoded reply body. For an error `result` is untouched and `error` is set.

@@ -109,6 +109,25 @@ TEST_CASE("an errno crosses the wire by its name") {
   CHECK(crossed(R"({"epoch":1,"code":"conflict","message":"m","errno":39})") == 0);
 }
 
+TEST_CASE("a detail crosses the wire if it is a small JSON object") {
+  const auto crossed = [](std::string detail) {
+    Error error{ErrorCode::Conflict, "no"};
+    error.detail = std::move(detail);
+    nlohmann::json result;
+    auto reply = decode_reply(409, encode_error(1, error, ""), result);
+    REQUIRE_OK(reply);
+    REQUIRE(reply->error.has_value());
+    CHECK(reply->error->code == ErrorCode::Conflict);
+    return reply->error->in("store").detail;
+  };
+  CHECK(crossed(R"({"condition":2,"node":{"n":7}})") == R"({"condition":2,"node":{"n":7}})");
+  CHECK(crossed("").empty());
+  CHECK(crossed("[1]").empty());
+  CHECK(crossed("{\"a\":").empty());
+  CHECK(crossed(R"({},"code":"internal")").empty());
+  CHECK(crossed(R"({"a":")" + std::string(kMaxErrorDetailBytes, 'x') + R"("})").empty());
+}
+
 TEST_CASE("a success reply carries the epoch and the result") {
   nlohmann::json result;
   auto reply = decode_reply(200, encode_result(7, R"([1,2])"), result);
