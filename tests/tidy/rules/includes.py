@@ -25,7 +25,7 @@ LIBRARIES = (
     (re.compile(r"CLI/"), ("cli/command_line.cpp", "lockserver/", "common/completion/", "common/daemon/"), True),
     (re.compile(r"fuse3?/|fuse_lowlevel\.h$|fuse\.h$"), ("fuse-client/",), False),
     (re.compile(r"nlohmann/json_fwd\.hpp$"), EVERYWHERE, False),
-    (re.compile(r"nlohmann/"), ("common/wire/", "common/rpc/", "cli/"), True),
+    (re.compile(r"nlohmann/"), ("common/wire/", "common/rpc/", "common/fileproto/", "cli/"), True),
     (re.compile(r"systemd/"), ("common/daemon/", "common/log/"), True),
     (re.compile(r"fmt/|tl/expected\.hpp$"), EVERYWHERE, False),
     (re.compile(r"doctest/|benchmark/|rapidcheck"), (), False),
