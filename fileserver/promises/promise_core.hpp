@@ -78,8 +78,10 @@ enum class PromiseBug : std::uint8_t {
   UpdateGrantsDuringMark,  // an update grants though another change marks the node
   StreamEndEndsLease,      // a session whose stream broke is not waited for
   ReadyTwice,              // a change's deadline is ignored once it has waited
+  LateOwnGrantKept,      // the caller's session is not asked for what it was granted after it sent
+  OutstandingForgotten,  // a second change does not wait for what the first has asked for
 };
-inline constexpr std::size_t kPromiseBugs = 20;
+inline constexpr std::size_t kPromiseBugs = 22;
 [[nodiscard]] std::vector<std::string> promise_bug_names();
 
 struct PromiseOptions {
@@ -96,7 +98,7 @@ struct PromiseOptions {
   std::size_t unacknowledged_nodes = 10'000;
   // Slots in the two tables of stamps (8 bytes each), a power of two: nodes that share one are
   // sometimes refused a grant, or broken, for nothing.
-  std::size_t stamps = 65'536;
+  std::size_t stamps = 32'768;
   // Random in production: callers that choose node ids must not choose the places in our tables.
   std::uint64_t hash_seed = 0;
   common::sim::BugSet<PromiseBug> bugs;

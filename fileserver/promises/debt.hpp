@@ -1,0 +1,117 @@
+#pragma once
+
+// What one session has been asked for and has not acknowledged yet, and which changes wait for it.
+// Exists only while there is such a thing.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "common/clock.hpp"
+#include "fileserver/promises/holder_table.hpp"
+#include "fileserver/promises/promise_core.hpp"
+
+namespace fileserver::promises {
+
+using common::Duration;
+
+struct Break {
+  std::uint64_t number = 0;
+  std::uint64_t clock = 0;
+  Instant sent;
+  Instant overdue;    // from then on its session's renewals are not acknowledged (R11)
+  Instant flush_end;  // `overdue` at the latest, when flushing
+  bool flushing = false;
+  bool evicted = false;  // for room, not for a change
+  std::vector<Touched> nodes;
+};
+
+// In which outstanding break a node was named last. A hash table of a few words for the usual case
+// of a few nodes; what has been acknowledged is dropped when it grows.
+class NewestBreaks {
+ public:
+  void set(NodeKey key, std::uint64_t number);
+  // 0: in none.
+  [[nodiscard]] std::uint64_t find(NodeKey key) const;
+  [[nodiscard]] std::size_t memory_bytes() const { return slots_.capacity() * sizeof(Slot); }
+  template <typename Outstanding>
+  void make_room(Outstanding outstanding) {
+    if ((used_ + 1) * 2 <= slots_.size())
+      return;
+    std::vector<Slot> old;
+    old.swap(slots_);
+    std::erase_if(old,
+                  [&](const Slot& slot) { return slot.number == 0 || !outstanding(slot.number); });
+    rebuild(old);
+  }
+
+ private:
+  struct Slot {
+    NodeKey key = 0;
+    std::uint64_t number = 0;  // 0: free
+  };
+  void rebuild(const std::vector<Slot>& living);
+  [[nodiscard]] std::size_t place_of(NodeKey key) const;
+  std::vector<Slot> slots_;  // a power of two
+  std::size_t used_ = 0;
+};
+
+class Debt {
+ public:
+  struct Waiter {
+    std::uint64_t number = 0;
+    ChangeId change = 0;
+    std::uint32_t round = 0;  // of the change's waiting
+  };
+
+  [[nodiscard]] bool empty() const { return breaks().empty(); }
+  // Outstanding ones, in order of number.
+  [[nodiscard]] std::span<const Break> breaks() const { return std::span(breaks_).subspan(head_); }
+  [[nodiscard]] std::size_t nodes() const { return nodes_; }
+  [[nodiscard]] std::size_t evicted_nodes() const { return evicted_nodes_; }
+
+  const Break& add(Break fresh);
+  // The newest outstanding break that names the node; 0: none.
+  [[nodiscard]] std::uint64_t newest(NodeKey key) const;
+  void wait(Waiter waiter) { waiters_.push_back(waiter); }
+  [[nodiscard]] std::size_t waiters() const { return waiters_.size(); }
+  template <typename Dead>
+  void forget_waiters(Dead dead) {
+    std::erase_if(waiters_, dead);
+  }
+
+  // What an acknowledgement has set free: waiters that need wait no more, and nodes that were
+  // evicted.
+  struct Released {
+    std::vector<Waiter> waiters;
+    std::vector<Fid> evicted;
+  };
+  // `number` and all before it but those that are flushing.
+  void acknowledge(std::uint64_t number, Released& released);
+  // All of it: the session is over.
+  void release_all(Released& released);
+  // Overdue no sooner than `until`, but no later than `longest` after it would have been.
+  void flush(std::uint64_t number, Instant until, Duration longest);
+  [[nodiscard]] bool overdue(Instant now) const;
+
+  [[nodiscard]] std::size_t memory_bytes() const;
+
+ private:
+  // Its place in `breaks_`; the size of that if it is not outstanding.
+  [[nodiscard]] std::size_t find(std::uint64_t number) const;
+  [[nodiscard]] bool outstanding(std::uint64_t number) const {
+    return find(number) < breaks_.size();
+  }
+
+  void note_evicted(const Break& b, Released& released);
+
+  std::vector<Break> breaks_;  // those before `head_` are gone
+  std::size_t head_ = 0;
+  std::size_t nodes_ = 0;
+  std::size_t evicted_nodes_ = 0;
+  NewestBreaks newest_;
+  std::vector<Waiter> waiters_;
+};
+
+}  // namespace fileserver::promises
