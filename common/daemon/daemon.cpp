@@ -145,6 +145,8 @@ void add_rpc_metrics(metrics::Registry& metrics, const rpc::Server& server) {
       &rpc::ServerStats::threads);
   add(metrics::Type::Gauge, "troth_rpc_threads_busy", "Worker threads at work now.",
       &rpc::ServerStats::threads_busy);
+  add(metrics::Type::Gauge, "troth_rpc_parked", "Calls that wait for others without a thread.",
+      &rpc::ServerStats::parked_now);
 }
 
 // Grows with whatever the RPC server does for anybody. While it moves the server is busy, perhaps

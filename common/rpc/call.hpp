@@ -11,12 +11,14 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
 #include "common/clock.hpp"
 #include "common/result.hpp"
+#include "common/rpc/parked.hpp"
 #include "common/rpc/protocol.hpp"
 #include "common/tls/certificate.hpp"
 
@@ -69,6 +71,8 @@ class Peer {
   std::shared_ptr<void> note_;
 };
 
+struct Reply;
+
 // One call in progress. Lives in the worker's thread for the length of the handler.
 class Call {
  public:
@@ -96,6 +100,21 @@ class Call {
   // The server is stopping or the caller has hung up: a handler that waits asks now and then and
   // gives up. One system call.
   [[nodiscard]] virtual bool cancelled() const = 0;
+
+  // Waiting for others without a thread. The handler returns what park() gives it and is run again,
+  // from its beginning and by any worker, when state->wake() has been called, when `until` or the
+  // call's deadline has passed (noticed up to 250 ms late), when the caller has hung up or when the
+  // server stops; it may park again. Meanwhile the call is in nobody's way: it has no thread, no
+  // place among the calls in flight, and keeps its request. Fails, and then the call must come to
+  // its end:
+  //   Cancelled         the caller is gone or the server stops; DeadlineExceeded: it is too late
+  //   Overloaded        too many calls are parked; never for a call that was parked already
+  //   Internal          no state, another call's state, or a streamed body not read to its end
+  // So a handler parks before it changes anything that it cannot take back.
+  [[nodiscard]] virtual Result<Reply> park(std::shared_ptr<Parked> state, Instant until) = 0;
+  [[nodiscard]] Result<Reply> park(std::shared_ptr<Parked> state);
+  // What it parked with before this run; nullptr in the first.
+  [[nodiscard]] virtual std::shared_ptr<Parked> parked() const = 0;
 };
 
 // Delivers the next part of a reply's bytes: either fills a prefix of `scratch` (256 KiB) and
@@ -111,10 +130,15 @@ struct Reply {
   // worker's thread after the handler has returned.
   BytesSource source;
   std::uint64_t source_size = 0;
+  bool parked = false;  // no answer yet; set by Call::park() only
 
   [[nodiscard]] static Reply json(const nlohmann::json& value);
   [[nodiscard]] static Reply text(std::string json) { return Reply{.result = std::move(json)}; }
   [[nodiscard]] bool has_bytes() const { return source != nullptr || !bytes.empty(); }
 };
+
+inline Result<Reply> Call::park(std::shared_ptr<Parked> state) {
+  return park(std::move(state), Instant::max());
+}
 
 }  // namespace common::rpc

@@ -45,10 +45,9 @@ void ConnectionTable::add(UniqueFd socket, Origin origin) {
   const std::uint64_t id = ++last_id_;
   const int fd = socket.get();
   const std::string cap_unit = origin.cap_unit;
-  auto collected =
-      unit != per_unit_.end() ? unit->second.collected : std::make_shared<CollectedShare>();
-  auto connection = std::make_unique<ServerConnection>(id, std::move(socket), std::move(origin),
-                                                       shared_, collected);
+  auto share = unit != per_unit_.end() ? unit->second.share : std::make_shared<AddressShare>();
+  auto connection =
+      std::make_unique<ServerConnection>(id, std::move(socket), std::move(origin), shared_, share);
   const Instant deadline = connection->deadline();
   // Counted last, when nothing can run out of memory any more.
   const auto entry = entries_.emplace(id, Entry{std::move(connection), true}).first;
@@ -56,7 +55,7 @@ void ConnectionTable::add(UniqueFd socket, Origin origin) {
     deadlines_.set(id, deadline);
     Unit& place = per_unit_[cap_unit];
     ++place.connections;
-    place.collected = std::move(collected);
+    place.share = std::move(share);
   } catch (const std::bad_alloc&) {
     deadlines_.forget(id);
     entries_.erase(entry);
@@ -90,6 +89,56 @@ void ConnectionTable::park(ServerConnection& connection, std::uint32_t events) {
   entry.parked = true;
   wake_by_locked(connection.deadline());
   arm_locked(entry, events);
+}
+
+void ConnectionTable::park_call(ServerConnection& connection) {
+  MutexLock lock(mutex_);
+  if (!set_deadline_locked(connection)) {
+    const Owned gone = take_locked(connection);
+    lock.unlock();
+    return;
+  }
+  Entry& entry = entries_.find(connection.id())->second;
+  entry.parked = true;
+  ServerCounters::add(shared_.counters.parked);
+  shared_.parked_now.fetch_add(1);
+  wake_by_locked(connection.deadline());
+  if (stopped_) {
+    connection.parked()->wake(Parked::Reason::Stop);
+    connection.abort();
+  } else {
+    arm_locked(entry, EPOLLRDHUP);
+  }
+  connection.parked()->wait();  // from here on a wake-up brings it to a worker
+}
+
+ServerConnection* ConnectionTable::claim_woken(Parked& state) {
+  MutexLock lock(mutex_);
+  const auto found = entries_.find(state.connection());
+  if (found == entries_.end() || !found->second.parked)
+    return nullptr;
+  ServerConnection& connection = *found->second.connection;
+  if (connection.parked().get() != &state)
+    return nullptr;
+  found->second.parked = false;
+  shared_.parked_now.fetch_sub(1);
+  count_woken(state.begin_run());
+  connection.resume();
+  return &connection;
+}
+
+void ConnectionTable::count_woken(Parked::Reason reason) {
+  ServerCounters& counters = shared_.counters;
+  switch (reason) {
+    case Parked::Reason::Call:
+      return ServerCounters::add(counters.woken);
+    case Parked::Reason::Deadline:
+      return ServerCounters::add(counters.woken_by_deadline);
+    case Parked::Reason::HangUp:
+      return ServerCounters::add(counters.woken_by_hang_up);
+    case Parked::Reason::Stop:
+      return ServerCounters::add(counters.woken_by_stop);
+  }
 }
 
 // Without memory to note when it must go, a connection has to go now.
@@ -132,8 +181,14 @@ ServerConnection* ConnectionTable::claim(std::uint64_t id) {
   const auto found = entries_.find(id);
   if (found == entries_.end() || !found->second.parked)
     return nullptr;
+  ServerConnection& connection = *found->second.connection;
+  if (connection.phase() == ServerConnection::Phase::Parked) {
+    connection.note_hang_up();
+    connection.parked()->wake(Parked::Reason::HangUp);
+    return nullptr;
+  }
   found->second.parked = false;
-  return found->second.connection.get();
+  return &connection;
 }
 
 ConnectionTable::Owned ConnectionTable::take_locked(ServerConnection& connection) {
@@ -179,7 +234,8 @@ std::size_t ConnectionTable::shed(std::size_t count, Duration idle_for) {
 
 // By their queue: the cost is that of what is due. A full batch is followed by another.
 void ConnectionTable::take_due_locked(Instant at, std::vector<Owned>& gone) {
-  while (gone.size() < kSweepBatch) {
+  std::size_t taken = 0;
+  for (; taken < kSweepBatch; ++taken) {
     const auto id = deadlines_.expired(at);
     if (!id)
       break;
@@ -187,7 +243,7 @@ void ConnectionTable::take_due_locked(Instant at, std::vector<Owned>& gone) {
     if (found != entries_.end() && found->second.parked)  // else its claimant sets the next one
       end_locked(*found->second.connection, gone);
   }
-  wake_at_ = gone.size() < kSweepBatch ? deadlines_.next() : at;
+  wake_at_ = taken < kSweepBatch ? deadlines_.next() : at;
 }
 
 // Idle ones are given less time now, of which the queue knows nothing: all are looked at.
@@ -202,6 +258,8 @@ void ConnectionTable::take_due_under_pressure_locked(Instant at, std::vector<Own
     Instant end = connection.deadline();
     if (connection.phase() == ServerConnection::Phase::Idle)
       end = std::min(end, connection.idle_since() + shared_.limits.idle_under_pressure);
+    if (connection.phase() == ServerConnection::Phase::Parked && connection.parked()->is_woken())
+      continue;  // it is on its way to a worker
     if (end > at) {
       wake_at_ = std::min(wake_at_, end);
     } else if (count < due.size()) {
@@ -216,6 +274,8 @@ void ConnectionTable::take_due_under_pressure_locked(Instant at, std::vector<Own
 }
 
 void ConnectionTable::end_locked(ServerConnection& connection, std::vector<Owned>& gone) {
+  if (connection.phase() == ServerConnection::Phase::Parked)
+    return connection.parked()->wake(Parked::Reason::Deadline);
   count_cut(connection);
   gone.push_back(take_locked(connection));
 }
@@ -234,8 +294,9 @@ void ConnectionTable::count_cut(const ServerConnection& connection) {
       return ServerCounters::add(counters.cut_body);
     case ServerConnection::Phase::Reply:
       return ServerCounters::add(counters.cut_reply);
+    case ServerConnection::Phase::Parked:
     case ServerConnection::Phase::Drain:
-      return;  // already counted as a refusal
+      return;  // never cut; already counted as a refusal
   }
 }
 
@@ -284,11 +345,13 @@ void ConnectionTable::stop() {
   stopped_ = true;
   std::vector<ServerConnection*> parked;
   for (auto& [id, entry] : entries_) {
-    if (entry.parked) {
+    if (entry.parked && entry.connection->phase() != ServerConnection::Phase::Parked) {
       parked.push_back(entry.connection.get());
-    } else {
-      entry.connection->abort();
+      continue;
     }
+    if (entry.parked)
+      entry.connection->parked()->wake(Parked::Reason::Stop);
+    entry.connection->abort();
   }
   for (ServerConnection* connection : parked)
     gone.push_back(take_locked(*connection));

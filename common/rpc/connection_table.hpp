@@ -5,6 +5,8 @@
 //
 // A connection is either parked (armed in an epoll set, nobody's) or claimed (one thread's). Only
 // whoever claims it may touch it; the table's lock decides races between readiness and deadlines.
+// One whose call has parked is claimed for a run of that call only; whatever happens to it before,
+// its deadline and its peer's going away too, is a wake-up for the call.
 // There are two epoll sets: until the handshake is done a connection is the reception's, and then
 // the workers' for good.
 
@@ -39,6 +41,9 @@ class ConnectionTable {
   // otherwise never be parked when the sweeper looks.
   void park(ServerConnection& connection, std::uint32_t events) EXCLUDES(mutex_);
 
+  // Hands back a connection whose call has parked, to be claimed once that is woken.
+  void park_call(ServerConnection& connection) EXCLUDES(mutex_);
+
   // Who is about to shake hands; nullopt if it is gone.
   struct Newcomer {
     std::string unit;
@@ -46,8 +51,12 @@ class ConnectionTable {
   };
   [[nodiscard]] std::optional<Newcomer> newcomer(std::uint64_t id) const EXCLUDES(mutex_);
 
-  // Takes a parked connection that became ready; nullptr if it is gone or somebody else's.
+  // Takes a parked connection that became ready; nullptr if it is gone or somebody else's, or if
+  // its call has parked: then its peer has hung up, and the call is told.
   [[nodiscard]] ServerConnection* claim(std::uint64_t id) EXCLUDES(mutex_);
+
+  // Takes the connection of a call that was woken, to run it; nullptr if it is gone.
+  [[nodiscard]] ServerConnection* claim_woken(Parked& state) EXCLUDES(mutex_);
 
   // Destroys a claimed connection.
   void remove(ServerConnection& connection) EXCLUDES(mutex_);
@@ -62,7 +71,8 @@ class ConnectionTable {
   // Wakes the sweeper soon, because pressure has changed.
   void pressure_changed() EXCLUDES(mutex_);
 
-  // Ends sweep_main, closes what is parked, aborts what is claimed, admits nothing any more.
+  // Ends sweep_main, closes what is parked, aborts what is claimed, wakes the calls that have
+  // parked, admits nothing any more.
   void stop() EXCLUDES(mutex_);
 
   [[nodiscard]] std::size_t size() const EXCLUDES(mutex_);
@@ -78,7 +88,7 @@ class ConnectionTable {
   struct Unit {
     std::size_t connections = 0;
     std::size_t answered = 0;  // connections that have had a reply
-    std::shared_ptr<CollectedShare> collected;
+    std::shared_ptr<AddressShare> share;
   };
 
   [[nodiscard]] Owned take_locked(ServerConnection& connection) REQUIRES(mutex_);
@@ -90,6 +100,7 @@ class ConnectionTable {
   [[nodiscard]] bool set_deadline_locked(const ServerConnection& connection) REQUIRES(mutex_);
   void arm_locked(Entry& entry, std::uint32_t events) REQUIRES(mutex_);
   void count_cut(const ServerConnection& connection);
+  void count_woken(Parked::Reason reason);
   void wake_by_locked(Instant when) REQUIRES(mutex_);
 
   ServerShared& shared_;

@@ -1,5 +1,6 @@
 #include "common/rpc/dispatcher.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <limits>
@@ -44,12 +45,18 @@ class Exchange final : public Call, public HttpExchange {
     return connection_.read_raw(into);
   }
   [[nodiscard]] bool cancelled() const override {
-    return shared_.stopping.load(std::memory_order_relaxed) || connection_.peer_is_gone();
+    return shared_.stopping.load(std::memory_order_relaxed) || connection_.hung_up() ||
+           connection_.peer_is_gone();
   }
+  [[nodiscard]] Result<Reply> park(std::shared_ptr<Parked> state, Instant until) override;
+  [[nodiscard]] std::shared_ptr<Parked> parked() const override { return connection_.parked(); }
 
   int run(std::string_view service, std::string_view operation) override;
   std::string_view answer_headers() override { return headers_; }
 
+  // What the handler has parked with, if it has: then there is no answer.
+  [[nodiscard]] bool parks() const { return parks_; }
+  void leave() { connection_.park(std::move(parking_), parked_until_); }
   // After the engine has written the head: appends or sends the body. False: cut the connection.
   [[nodiscard]] bool deliver();
   [[nodiscard]] bool closes() const { return closes_; }
@@ -57,6 +64,7 @@ class Exchange final : public Call, public HttpExchange {
 
  private:
   Result<Reply> decode_and_run();
+  Result<Reply> run_again();
   [[nodiscard]] std::uint64_t raw_reply_size() const {
     return reply_.source ? reply_.source_size : reply_.bytes.size();
   }
@@ -78,12 +86,18 @@ class Exchange final : public Call, public HttpExchange {
   std::string headers_;
   bool closes_ = false;
   bool began_ = false;  // run() was entered
+
+  std::shared_ptr<Parked> parking_;  // what park() was called with in this run
+  Instant parked_until_{};
+  bool parks_ = false;  // and the handler returned what park() gave it
 };
 
 Result<Reply> Exchange::decode_and_run() {
   TROTH_TRY(head_, decode_request_head(connection_.json_head(), args_));
   TROTH_TRY_VOID(connection_.admitted());
   deadline_ = connection_.arrived() + head_.deadline;
+  if (connection_.parked())
+    return run_again();
   if (now() >= deadline_) {
     return fail(ErrorCode::DeadlineExceeded, "the deadline passed before the call began");
   }
@@ -99,6 +113,35 @@ Result<Reply> Exchange::decode_and_run() {
   return dispatcher_.run(*this, connection_.operation(), slot);
 }
 
+// It was admitted before it parked and has had its turn to run; what it began must come to its end,
+// even after its deadline. But nothing is done for a session that has ended meanwhile.
+Result<Reply> Exchange::run_again() {
+  if (connection_.operation().needs_session)
+    TROTH_TRY_VOID(connection_.session()->check());
+  return dispatcher_.run_admitted(*this, connection_.operation());
+}
+
+Result<Reply> Exchange::park(std::shared_ptr<Parked> state, Instant until) {
+  if (!state || !connection_.request_is_read())
+    return fail(ErrorCode::Internal, "a call cannot wait without a state, or before its body");
+  if (shared_.stopping.load(std::memory_order_relaxed) || connection_.hung_up())
+    return fail(ErrorCode::Cancelled, "nobody waits for this call any more");
+  if (now() >= deadline_)
+    return fail(ErrorCode::DeadlineExceeded, "the deadline passed while the call waited");
+  if (!state->bind(shared_.woken, connection_.id(), connection_.operation().kind))
+    return fail(ErrorCode::Internal, "a call cannot wait with another call's state");
+  if (!connection_.reserve_parking()) {
+    ServerCounters::add(shared_.counters.overloaded);
+    return tl::unexpected(Error{ErrorCode::Overloaded, "too many calls wait, try again later",
+                                shared_.limits.retry_after});
+  }
+  parking_ = std::move(state);
+  parked_until_ = std::min(until, deadline_);
+  Reply reply;
+  reply.parked = true;
+  return reply;
+}
+
 int Exchange::run(std::string_view service, std::string_view operation) {
   began_ = true;
   int status = 200;
@@ -108,6 +151,14 @@ int Exchange::run(std::string_view service, std::string_view operation) {
     closes_ = true;
   } else {
     result = decode_and_run();
+  }
+  if (result && result->parked) {
+    parks_ = parking_ != nullptr;
+    if (parks_) {
+      headers_ = "\r\n";  // thrown away
+      return 200;
+    }
+    result = fail(ErrorCode::Internal, "a handler said that its call waits, and it does not");
   }
   if (result) {
     reply_ = *std::move(result);
@@ -192,7 +243,7 @@ bool Exchange::deliver_source(Instant deadline) {
 }  // namespace
 
 Dispatcher::Slot::Slot(Dispatcher& dispatcher, OperationClass kind, Caller caller)
-    : count_(dispatcher.in_flight(kind)) {
+    : count_(dispatcher.shared_.in_flight.of(kind)) {
   if (kind == OperationClass::Metadata && caller == Caller::Stranger) {
     strangers_ = &dispatcher.strangers_;
     // A stranger who is refused takes no room of the others while his answer is sent.
@@ -210,21 +261,6 @@ Dispatcher::Slot::~Slot() {
 
 Dispatcher::Dispatcher(ServerShared& shared) : shared_(shared) {}
 
-std::size_t Dispatcher::cap(OperationClass kind) const {
-  const ServerLimits& limits = shared_.limits;
-  switch (kind) {
-    case OperationClass::Control:
-      return std::numeric_limits<std::size_t>::max();
-    case OperationClass::Metadata:
-      return limits.metadata_in_flight != 0 ? limits.metadata_in_flight
-                                            : std::max<std::size_t>(limits.threads / 2, 1);
-    case OperationClass::Bulk:
-      return limits.bulk_in_flight != 0 ? limits.bulk_in_flight
-                                        : std::max<std::size_t>(limits.threads * 3 / 8, 1);
-  }
-  return 1;
-}
-
 Result<Reply> Dispatcher::run(Call& call, const Operation& operation, const Slot& slot) {
   if (!slot.admitted()) {
     ServerCounters::add(shared_.counters.overloaded);
@@ -232,6 +268,10 @@ Result<Reply> Dispatcher::run(Call& call, const Operation& operation, const Slot
                                 shared_.limits.retry_after});
   }
   ServerCounters::add(shared_.counters.calls);
+  return run_admitted(call, operation);
+}
+
+Result<Reply> Dispatcher::run_admitted(Call& call, const Operation& operation) {
   std::string what;
   try {
     return operation.handler(call);
@@ -250,12 +290,18 @@ Result<Reply> Dispatcher::run(Call& call, const Operation& operation, const Slot
 
 void Dispatcher::execute(ServerConnection& connection) {
   Exchange exchange(connection, shared_, *this);
+  const std::size_t before = connection.out().size();
   if (!engine_.process(connection.http_head(), connection.address(), exchange, connection.out())) {
     if (exchange.began()) {
       connection.abort();  // something may have been executed: no answer is the honest one
     } else {
       connection.refuse(400, Error{ErrorCode::Protocol, "not a request of this protocol"});
     }
+    return;
+  }
+  if (exchange.parks()) {
+    connection.out().resize(before);
+    exchange.leave();
     return;
   }
   if (!exchange.deliver()) {

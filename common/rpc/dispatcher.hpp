@@ -4,6 +4,7 @@
 // the handler, encodes. Internal to the server.
 
 #include <atomic>
+#include <memory>
 
 #include "common/rpc/http_engine.hpp"
 #include "common/rpc/server_connection.hpp"
@@ -16,8 +17,9 @@ class Dispatcher {
   Dispatcher(const Dispatcher&) = delete;
   Dispatcher& operator=(const Dispatcher&) = delete;
 
-  // Answers the request that advance() announced with Step::Request. Called by the worker that has
-  // claimed the connection; runs the handler, so it takes as long as that.
+  // Answers the request that advance() announced with Step::Request, or parks it. Called by the
+  // worker that has claimed the connection; runs the handler, so it takes as long as that. A call
+  // that was parked must have its turn (see WokenCalls).
   void execute(ServerConnection& connection);
 
   // Who has no session shares the room for small calls with those who have one, but gets no more
@@ -44,16 +46,15 @@ class Dispatcher {
 
   // The operation's result, or why there is none. For the exchange, which has the slot.
   Result<Reply> run(Call& call, const Operation& operation, const Slot& slot);
+  Result<Reply> run_admitted(Call& call, const Operation& operation);
 
  private:
-  [[nodiscard]] std::atomic<std::size_t>& in_flight(OperationClass kind) {
-    return in_flight_[static_cast<std::size_t>(kind)];
+  [[nodiscard]] std::size_t cap(OperationClass kind) const {
+    return InFlight::cap(shared_.limits, kind);
   }
-  [[nodiscard]] std::size_t cap(OperationClass kind) const;
 
   ServerShared& shared_;
   HttpEngine engine_;
-  std::atomic<std::size_t> in_flight_[3]{};
   std::atomic<std::size_t> strangers_{0};  // of those in Metadata
 };
 

@@ -181,6 +181,7 @@ void Reception::serve_until_parked(ServerConnection& connection) {
                          EPOLLIN | EPOLLRDHUP | (connection.has_pending() ? EPOLLOUT : 0U));
     case ServerConnection::Step::Replied:
     case ServerConnection::Step::Request:
+    case ServerConnection::Step::Parked:
     case ServerConnection::Step::Close:
       return table_.remove(connection);
   }

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <exception>
+#include <optional>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -15,6 +16,7 @@
 #include "common/rpc/connection_table.hpp"
 #include "common/rpc/dispatcher.hpp"
 #include "common/rpc/reception.hpp"
+#include "common/rpc/woken_calls.hpp"
 #include "common/rpc/worker_threads.hpp"
 
 namespace common::rpc {
@@ -22,6 +24,7 @@ namespace {
 
 // Names in the epoll set; connections have ids above the table's first.
 constexpr std::uint64_t kStopId = 2;
+constexpr std::uint64_t kWokenId = 3;
 
 // Started at once; more are added whenever the last waiting one gets work.
 constexpr std::size_t kFirstThreads = 2;
@@ -29,6 +32,9 @@ constexpr std::size_t kFirstThreads = 2;
 // a busy caller comes within some 100 microseconds; going through the epoll set instead costs two
 // system calls and often another thread's wake-up.
 constexpr std::chrono::milliseconds kLinger{2};
+// Woken calls go before new ones, but a worker that has run so many of them in a row looks at what
+// else there is: handlers that wake each other for ever must not shut everybody out.
+constexpr int kWokenInRow = 64;
 
 WallTime started_at() {
   return SystemClock().wall_now();
@@ -39,7 +45,10 @@ WallTime started_at() {
 class Server::Impl {
  public:
   explicit Impl(ServerOptions options) : options_(std::move(options)) {}
-  ~Impl() { stop(); }
+  ~Impl() {
+    stop();
+    shared_.woken->close();
+  }
 
   Status start(OperationTable operations);
   void stop();
@@ -56,8 +65,10 @@ class Server::Impl {
   Status open_epoll();
   bool add_worker() noexcept;
   void worker_main();
+  void begin_work();
   void handle(std::uint64_t id);
-  void serve(ServerConnection& connection);
+  bool run_woken();
+  void serve(ServerConnection& connection, std::optional<WokenCalls::Turn> turn = std::nullopt);
   void serve_until_parked(ServerConnection& connection);
   [[nodiscard]] bool may_linger() const;
 
@@ -69,6 +80,7 @@ class Server::Impl {
   UniqueFd epoll_;
   UniqueFd stop_event_;
   std::unique_ptr<Dispatcher> dispatcher_;
+  WokenCalls woken_calls_{shared_};
   std::unique_ptr<ConnectionTable> table_;
   std::unique_ptr<Reception> reception_;
   std::atomic<std::size_t> waiting_{0};  // workers waiting for something to do
@@ -118,6 +130,10 @@ Status Server::Impl::open_epoll() {
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_event_.get(), &event) != 0) {
     return fail_errno(errno, "epoll");
   }
+  event.data.u64 = kWokenId;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, shared_.woken->fd(), &event) != 0) {
+    return fail_errno(errno, "epoll");
+  }
   return {};
 }
 
@@ -162,26 +178,55 @@ bool Server::Impl::add_worker() noexcept {
 }
 
 void Server::Impl::worker_main() {
+  int woken_in_row = 0;
   for (;;) {
+    if (woken_in_row < kWokenInRow && run_woken()) {
+      ++woken_in_row;
+      continue;
+    }
     epoll_event event{};
-    const int ready = ::epoll_wait(epoll_.get(), &event, 1, -1);
+    const int ready = ::epoll_wait(epoll_.get(), &event, 1, woken_in_row < kWokenInRow ? -1 : 0);
+    woken_in_row = 0;
     if (ready < 0 && errno != EINTR)
       return;
     if (ready <= 0)
       continue;
-    if (event.data.u64 == kStopId)
-      return;
-    const bool last = waiting_.fetch_sub(1) == 1;
-    try {
-      // Whoever takes the last waiting place sees to it that somebody waits again.
-      if (last && !add_worker())
-        table_->pressure_changed();
-    } catch (const std::bad_alloc&) {
-      log::warn("memory is short, cannot start another worker");
+    if (event.data.u64 == kWokenId) {
+      shared_.woken->heard();
+      continue;
     }
+    if (event.data.u64 == kStopId)
+      break;
+    begin_work();
     handle(event.data.u64);
     waiting_.fetch_add(1);
   }
+  while (run_woken()) {
+    // Each runs once more and cannot park again.
+  }
+}
+
+// Whoever takes the last waiting place sees to it that somebody waits again.
+void Server::Impl::begin_work() {
+  const bool last = waiting_.fetch_sub(1) == 1;
+  try {
+    if (last && !add_worker())
+      table_->pressure_changed();
+  } catch (const std::bad_alloc&) {
+    log::warn("memory is short, cannot start another worker");
+  }
+}
+
+// False: none is woken, or it is not yet its turn.
+bool Server::Impl::run_woken() {
+  std::optional<WokenCalls::Turn> turn = woken_calls_.next();
+  if (!turn)
+    return false;
+  begin_work();
+  if (ServerConnection* const connection = table_->claim_woken(turn->state()))
+    serve(*connection, std::move(turn));
+  waiting_.fetch_add(1);
+  return true;
 }
 
 void Server::Impl::handle(std::uint64_t id) {
@@ -197,8 +242,12 @@ bool Server::Impl::may_linger() const {
 }
 
 // Nothing that a single connection does may end a worker: short memory ends the connection.
-void Server::Impl::serve(ServerConnection& connection) {
+void Server::Impl::serve(ServerConnection& connection, std::optional<WokenCalls::Turn> turn) {
   try {
+    if (turn) {
+      dispatcher_->execute(connection);  // also when it was aborted: the handler is to hear of it
+      turn.reset();
+    }
     serve_until_parked(connection);
   } catch (const std::bad_alloc&) {
     ServerCounters::add(shared_.counters.out_of_memory);
@@ -213,6 +262,9 @@ void Server::Impl::serve_until_parked(ServerConnection& connection) {
       case ServerConnection::Step::Request:
         dispatcher_->execute(connection);
         continue;
+      case ServerConnection::Step::Parked:
+        table_->park_call(connection);
+        return;
       case ServerConnection::Step::Replied:
         if (may_linger() && connection.wait_readable(kLinger))
           continue;
@@ -255,6 +307,7 @@ ServerStats Server::Impl::stats() const {
   stats.threads = workers_.size();
   stats.threads_busy = stats.threads - std::min<std::uint64_t>(stats.threads, waiting_.load());
   stats.collected_bytes = shared_.collected_bytes.load();
+  stats.parked_now = shared_.parked_now.load();
   return stats;
 }
 

@@ -46,6 +46,10 @@ struct ServerLimits {
   std::size_t metadata_in_flight = 0;  // half of it for calls of strangers (open_to_all)
   std::size_t bulk_in_flight = 0;
   std::chrono::milliseconds retry_after{50};  // told to those refused by these two
+
+  // Calls parked (Call::park). Each has a connection, so the caps on those hold, too.
+  std::size_t parked = 10'000;
+  std::size_t parked_per_address = 1'000;
 };
 
 struct ServerOptions {
@@ -77,8 +81,8 @@ class Server {
   [[nodiscard]] std::uint64_t epoch() const;
 
   // No new calls; idle connections close at once, calls in progress are cut off from their peers
-  // and finish (Call::cancelled() says so). Returns when all threads are gone. Any thread but a
-  // handler's; again is harmless.
+  // and finish (Call::cancelled() says so); handlers of parked calls run once more, for the same.
+  // Returns when all threads are gone. Any thread but a handler's; again is harmless.
   void stop();
 
   // Reads the certificate files again; connections that are open keep the old ones.

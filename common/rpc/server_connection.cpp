@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
+#include <utility>
 
 namespace common::rpc {
 namespace {
@@ -39,7 +41,7 @@ Duration transfer_time(const ServerLimits& limits, std::uint64_t bytes) {
 }
 
 ServerConnection::ServerConnection(std::uint64_t id, UniqueFd socket, Origin origin,
-                                   ServerShared& shared, std::shared_ptr<CollectedShare> share)
+                                   ServerShared& shared, std::shared_ptr<AddressShare> share)
     : id_(id),
       socket_(std::move(socket)),
       origin_(std::move(origin)),
@@ -48,6 +50,7 @@ ServerConnection::ServerConnection(std::uint64_t id, UniqueFd socket, Origin ori
       deadline_(now() + shared.limits.handshake) {}
 
 ServerConnection::~ServerConnection() {
+  end_parking();
   account(0);
   wipe_if_small(out_);
   if (tls_)
@@ -76,6 +79,8 @@ ServerConnection::Step ServerConnection::advance() {
         break;
       case Phase::Executing:
         return Step::Request;
+      case Phase::Parked:
+        return Step::Parked;
       case Phase::Reply:
         step = advance_reply();
         break;
@@ -250,12 +255,12 @@ bool ServerConnection::frame_raw_bytes() {
 // Takes room for so many bytes from what all may hold and from what our address may.
 bool ServerConnection::reserve(std::size_t more) {
   const ServerLimits& limits = shared_.limits;
-  if (share_->bytes.fetch_add(more) + more <= limits.collected_bytes_per_address) {
+  if (share_->collected_bytes.fetch_add(more) + more <= limits.collected_bytes_per_address) {
     if (shared_.collected_bytes.fetch_add(more) + more <= limits.collected_bytes)
       return true;
     shared_.collected_bytes.fetch_sub(more);
   }
-  share_->bytes.fetch_sub(more);
+  share_->collected_bytes.fetch_sub(more);
   return false;
 }
 
@@ -267,7 +272,7 @@ bool ServerConnection::account(std::size_t held) {
       return false;
   } else {
     shared_.collected_bytes.fetch_sub(accounted_ - counted);
-    share_->bytes.fetch_sub(accounted_ - counted);
+    share_->collected_bytes.fetch_sub(accounted_ - counted);
   }
   accounted_ = counted;
   return true;
@@ -395,8 +400,50 @@ Status ServerConnection::write_now(std::span<const std::byte> bytes, Instant dea
   return send(bytes);
 }
 
+bool ServerConnection::reserve_parking() {
+  if (has_parking_)
+    return true;
+  const ServerLimits& limits = shared_.limits;
+  if (share_->parked_places.fetch_add(1) < limits.parked_per_address) {
+    if (shared_.parked_places.fetch_add(1) < limits.parked)
+      return has_parking_ = true;
+    shared_.parked_places.fetch_sub(1);
+  }
+  share_->parked_places.fetch_sub(1);
+  return false;
+}
+
+void ServerConnection::park(std::shared_ptr<Parked> state, Instant until) {
+  if (parked_ && parked_ != state)
+    parked_->end();
+  parked_ = std::move(state);
+  phase_ = Phase::Parked;
+  deadline_ = until;
+  release_buffers();
+  if (in_.capacity() / 2 <= in_.size())
+    return;
+  try {
+    in_.shrink();
+    account(in_.capacity());
+  } catch (const std::bad_alloc&) {
+    // Then it waits in what it has.
+  }
+}
+
+// The state's destructor is the operation's code: it must not find the connection in between.
+void ServerConnection::end_parking() {
+  if (has_parking_) {
+    has_parking_ = false;
+    shared_.parked_places.fetch_sub(1);
+    share_->parked_places.fetch_sub(1);
+  }
+  if (const auto state = std::exchange(parked_, nullptr))
+    state->end();
+}
+
 void ServerConnection::finish_request(bool close) {
   answered_ = true;
+  end_parking();
   in_.consume(needed_);
   // The beginning of a next request must not hold on to the room that this one needed, which is no
   // longer counted.

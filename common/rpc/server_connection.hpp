@@ -16,7 +16,9 @@
 #include "common/io/unique_fd.hpp"
 #include "common/rpc/byte_buffer.hpp"
 #include "common/rpc/head_guard.hpp"
+#include "common/rpc/in_flight.hpp"
 #include "common/rpc/operations.hpp"
+#include "common/rpc/parked.hpp"
 #include "common/rpc/server.hpp"
 #include "common/rpc/server_stats.hpp"
 #include "common/rpc/socket.hpp"
@@ -32,12 +34,17 @@ struct ServerShared {
   std::uint64_t epoch = 0;
   ServerCounters counters;
   std::atomic<std::uint64_t> collected_bytes{0};
+  InFlight in_flight;
+  const std::shared_ptr<WokenList> woken = std::make_shared<WokenList>();
+  std::atomic<std::size_t> parked_places{0};  // calls that have parked and not ended
+  std::atomic<std::size_t> parked_now{0};     // those that wait
   std::atomic<bool> stopping{false};
 };
 
-// What the connections of one address hold of ServerShared::collected_bytes.
-struct CollectedShare {
-  std::atomic<std::uint64_t> bytes{0};
+// What the connections of one address hold of what all share.
+struct AddressShare {
+  std::atomic<std::uint64_t> collected_bytes{0};
+  std::atomic<std::size_t> parked_places{0};
 };
 
 // `base` plus what `bytes` may take at the slowest rate we put up with.
@@ -45,18 +52,28 @@ Duration transfer_time(const ServerLimits& limits, std::uint64_t bytes);
 
 class ServerConnection final : public Peer {
  public:
-  enum class Phase : std::uint8_t { Handshake, Idle, Head, Body, Executing, Reply, Drain };
+  enum class Phase : std::uint8_t {
+    Handshake,
+    Idle,
+    Head,
+    Body,
+    Executing,
+    Parked,  // its call waits for others
+    Reply,
+    Drain,
+  };
   enum class Step : std::uint8_t {
     WantRead,   // park it until it is readable
     WantWrite,  // park it until it is writable
     Secured,    // the handshake is done; once for each connection
     Replied,    // a reply has gone out and no further request has been received
     Request,    // a whole request (for streamed operations: its head) is there: execute it
+    Parked,     // the call has parked: hand it back with its state
     Close,      // destroy it
   };
 
   ServerConnection(std::uint64_t id, UniqueFd socket, Origin origin, ServerShared& shared,
-                   std::shared_ptr<CollectedShare> share);
+                   std::shared_ptr<AddressShare> share);
   ~ServerConnection() override;
 
   // Peer.
@@ -96,6 +113,18 @@ class ServerConnection final : public Peer {
   [[nodiscard]] bool request_is_read() const;
   [[nodiscard]] bool peer_is_gone() const;
 
+  // The state of its call, once that has parked, until it has been answered.
+  [[nodiscard]] const std::shared_ptr<Parked>& parked() const { return parked_; }
+  // Room among the parked calls, kept until the call ends; false: there is none.
+  [[nodiscard]] bool reserve_parking();
+  // The call leaves its worker. The request stays as it is, in no more memory than it needs.
+  void park(std::shared_ptr<Parked> state, Instant until);
+  // Its handler is about to be run again.
+  void resume() { phase_ = Phase::Executing; }
+  // While it was parked the peer went away.
+  void note_hang_up() { hung_up_ = true; }
+  [[nodiscard]] bool hung_up() const { return hung_up_; }
+
   // The answer: append to out(), then finish(). For large replies write_now() sends out() and then
   // `bytes`, blocking until `deadline`.
   [[nodiscard]] std::string& out() { return out_; }
@@ -133,6 +162,7 @@ class ServerConnection final : public Peer {
   bool frame_raw_bytes();
   bool account(std::size_t held);
   bool reserve(std::size_t more);
+  void end_parking();
   void begin_reply(bool close);
   void begin_idle();
 
@@ -140,7 +170,7 @@ class ServerConnection final : public Peer {
   UniqueFd socket_;
   Origin origin_;
   ServerShared& shared_;
-  const std::shared_ptr<CollectedShare> share_;
+  const std::shared_ptr<AddressShare> share_;
   tls::ContextPtr context_;
   std::optional<tls::Connection> tls_;
   std::optional<tls::PeerCertificate> certificate_;
@@ -168,6 +198,9 @@ class ServerConnection final : public Peer {
   bool framed_ = false;         // the length before the JSON head has been read
   bool close_after_ = false;
   bool answered_ = false;
+  bool hung_up_ = false;
+  bool has_parking_ = false;
+  std::shared_ptr<Parked> parked_;
   std::size_t accounted_ = 0;  // our part of shared_.collected_bytes and of share_
   std::size_t drained_ = 0;
 };

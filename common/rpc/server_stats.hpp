@@ -25,6 +25,11 @@ namespace common::rpc {
   X(errors, "Calls answered with an error by their operation")         \
   X(refusals, "Requests refused before an operation ran")              \
   X(overloaded, "Calls refused for load")                              \
+  X(parked, "Times a call was parked")                                 \
+  X(woken, "Parked calls run again: woken")                            \
+  X(woken_by_deadline, "Parked calls run again: deadline")             \
+  X(woken_by_hang_up, "Parked calls run again: caller hung up")        \
+  X(woken_by_stop, "Parked calls run again: server stops")             \
   X(exceptions, "Exceptions that left an operation")                   \
   X(out_of_memory, "Connections closed because memory was short")      \
   X(bytes_in, "Request bytes, decrypted")                              \
@@ -38,6 +43,7 @@ struct ServerStats {
   std::uint64_t threads = 0;       // running now
   std::uint64_t threads_busy = 0;  // not waiting for work
   std::uint64_t collected_bytes = 0;
+  std::uint64_t parked_now = 0;  // calls that wait without a thread
 };
 
 struct ServerCounters {
