@@ -63,6 +63,13 @@ std::size_t Debt::find(std::uint64_t number) const {
   return here ? static_cast<std::size_t>(found - breaks_.begin()) : breaks_.size();
 }
 
+std::size_t Debt::place_after(std::uint64_t number) const {
+  const auto after =
+      std::upper_bound(breaks_.begin() + static_cast<std::ptrdiff_t>(head_), breaks_.end(), number,
+                       [](std::uint64_t n, const Break& b) { return n < b.number; });
+  return static_cast<std::size_t>(after - breaks_.begin());
+}
+
 std::uint64_t Debt::newest(NodeKey key) const {
   const std::uint64_t number = newest_.find(key);
   return number != 0 && outstanding(number) ? number : 0;
@@ -76,24 +83,22 @@ void Debt::note_evicted(const Break& b, Released& released) {
     released.evicted.push_back(touched.node);
 }
 
-void Debt::acknowledge(std::uint64_t number, Released& released) {
-  const auto gone = [&](const Break& b) {
-    return b.number == number || (b.number < number && !b.flushing);
-  };
-  const auto begin = breaks_.begin() + static_cast<std::ptrdiff_t>(head_);
-  const auto end = std::upper_bound(begin, breaks_.end(), number,
-                                    [](std::uint64_t n, const Break& b) { return n < b.number; });
-  for (auto it = begin; it != end; ++it) {
+// Those before `end` that are gone, and whoever waited for them.
+template <typename Gone>
+void Debt::remove(std::size_t end, Gone gone, Released& released) {
+  const auto first = breaks_.begin() + static_cast<std::ptrdiff_t>(head_);
+  const auto last = breaks_.begin() + static_cast<std::ptrdiff_t>(end);
+  for (auto it = first; it != last; ++it) {
     if (!gone(*it))
       continue;
     nodes_ -= it->nodes.size();
     note_evicted(*it, released);
   }
-  // Those that stay, which are flushing, move up to the others that stay.
-  const auto kept = std::stable_partition(begin, end, gone);
-  for (auto it = begin; it != kept; ++it)
+  // Those that stay move up to the others that stay.
+  const auto kept = std::stable_partition(first, last, gone);
+  for (auto it = first; it != kept; ++it)
     *it = Break{};
-  head_ += static_cast<std::size_t>(kept - begin);
+  head_ += static_cast<std::size_t>(kept - first);
   if (head_ * 2 > breaks_.size()) {
     breaks_.erase(breaks_.begin(), breaks_.begin() + static_cast<std::ptrdiff_t>(head_));
     head_ = 0;
@@ -104,6 +109,17 @@ void Debt::acknowledge(std::uint64_t number, Released& released) {
   waiters_.erase(free, waiters_.end());
 }
 
+void Debt::acknowledge(std::uint64_t number, Released& released) {
+  remove(
+      place_after(number), [&](const Break& b) { return b.number == number || !b.flushing; },
+      released);
+}
+
+void Debt::settle(std::uint64_t number, Released& released) {
+  remove(
+      place_after(number), [&](const Break& b) { return b.number == number; }, released);
+}
+
 void Debt::release_all(Released& released) {
   released.waiters.insert(released.waiters.end(), waiters_.begin(), waiters_.end());
   for (const Break& b : breaks())
@@ -111,20 +127,54 @@ void Debt::release_all(Released& released) {
   *this = Debt{};
 }
 
-void Debt::flush(std::uint64_t number, Instant until, Duration longest) {
+std::optional<Instant> Debt::flush(std::uint64_t number, Instant until, Instant end) {
   if (!outstanding(number))
-    return;
+    return std::nullopt;
   Break& found = breaks_[find(number)];
-  if (!found.flushing) {
-    found.flushing = true;
-    found.flush_end = found.overdue + longest;
+  if (!std::exchange(found.flushing, true))
+    found.flush_end = end;
+  found.flush_until = std::max(found.flush_until, std::min(until, found.flush_end));
+  return found.flush_until;
+}
+
+bool Debt::flushes() const {
+  const auto list = breaks();
+  return std::any_of(list.begin(), list.end(), [](const Break& b) { return b.flushing; });
+}
+
+bool Debt::flushes(std::uint64_t number) const {
+  const std::size_t place = find(number);
+  return place < breaks_.size() && breaks_[place].flushing;
+}
+
+std::vector<std::uint64_t> Debt::flushed(Instant now) const {
+  std::vector<std::uint64_t> numbers;
+  for (const Break& b : breaks()) {
+    if (b.flushing && b.flush_until <= now)
+      numbers.push_back(b.number);
   }
-  found.overdue = std::max(found.overdue, std::min(until, found.flush_end));
+  return numbers;
+}
+
+std::size_t Debt::nodes_up_to(std::uint64_t number) const {
+  std::size_t nodes = 0;
+  for (const Break& b : breaks()) {
+    if (b.number > number)
+      break;
+    nodes += std::max<std::size_t>(1, b.nodes.size());
+  }
+  return nodes;
+}
+
+const Break* Debt::next_after(std::uint64_t number) const {
+  const std::size_t place = place_after(number);
+  return place < breaks_.size() ? &breaks_[place] : nullptr;
 }
 
 bool Debt::overdue(Instant now) const {
   const auto list = breaks();
-  return std::any_of(list.begin(), list.end(), [&](const Break& b) { return b.overdue <= now; });
+  return std::any_of(list.begin(), list.end(),
+                     [&](const Break& b) { return !b.flushing && b.overdue <= now; });
 }
 
 std::size_t Debt::memory_bytes() const {

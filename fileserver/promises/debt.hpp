@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,11 +20,11 @@ using common::Duration;
 struct Break {
   std::uint64_t number = 0;
   std::uint64_t clock = 0;
-  Instant sent;
-  Instant overdue;    // from then on its session's renewals are not acknowledged (R11)
-  Instant flush_end;  // `overdue` at the latest, when flushing
-  bool flushing = false;
-  bool evicted = false;  // for room, not for a change
+  Instant overdue;        // from then on its session's renewals are not acknowledged (R11)
+  bool flushing = false;  // withdrawn; others wait for its session's own changes (R29)
+  Instant flush_until;    // and go on then
+  Instant flush_end;      // which is then at the latest
+  bool evicted = false;   // for room, not for a change
   std::vector<Touched> nodes;
 };
 
@@ -66,10 +67,19 @@ class Debt {
   };
 
   [[nodiscard]] bool empty() const { return breaks().empty(); }
+  // Its session has been asked for everything, by this break, and has acknowledged it.
+  void ask_everything(std::uint64_t number) { everything_ = number; }
+  [[nodiscard]] bool gave_everything() const {
+    return everything_ != 0 && (empty() || breaks().front().number > everything_);
+  }
   // Outstanding ones, in order of number.
   [[nodiscard]] std::span<const Break> breaks() const { return std::span(breaks_).subspan(head_); }
   [[nodiscard]] std::size_t nodes() const { return nodes_; }
   [[nodiscard]] std::size_t evicted_nodes() const { return evicted_nodes_; }
+  // How many nodes are in breaks up to `number`.
+  [[nodiscard]] std::size_t nodes_up_to(std::uint64_t number) const;
+  // The first after `number`; null if there is none.
+  [[nodiscard]] const Break* next_after(std::uint64_t number) const;
 
   const Break& add(Break fresh);
   // The newest outstanding break that names the node; 0: none.
@@ -91,8 +101,27 @@ class Debt {
   void acknowledge(std::uint64_t number, Released& released);
   // All of it: the session is over.
   void release_all(Released& released);
-  // Overdue no sooner than `until`, but no later than `longest` after it would have been.
-  void flush(std::uint64_t number, Instant until, Duration longest);
+  // One of them alone: `number` has been flushed for long enough, or needs no flushing.
+  void settle(std::uint64_t number, Released& released);
+  // It is withdrawn, and flushing until then, `end` at the latest if it is the first time. Gives
+  // until when; nothing if it is not outstanding.
+  std::optional<Instant> flush(std::uint64_t number, Instant until, Instant end);
+  [[nodiscard]] bool flushes() const;
+  [[nodiscard]] bool flushes(std::uint64_t number) const;
+  // Whose flushing is over.
+  [[nodiscard]] std::vector<std::uint64_t> flushed(Instant now) const;
+  // Waiters of flushing breaks that need not wait for flushing.
+  template <typename Exempt>
+  void release_exempt(Exempt exempt, Released& released) {
+    const auto goes = [&](const Waiter& waiter) {
+      return flushes(waiter.number) && exempt(waiter);
+    };
+    for (const Waiter& waiter : waiters_) {
+      if (goes(waiter))
+        released.waiters.push_back(waiter);
+    }
+    std::erase_if(waiters_, goes);
+  }
   [[nodiscard]] bool overdue(Instant now) const;
 
   [[nodiscard]] std::size_t memory_bytes() const;
@@ -100,16 +129,21 @@ class Debt {
  private:
   // Its place in `breaks_`; the size of that if it is not outstanding.
   [[nodiscard]] std::size_t find(std::uint64_t number) const;
+  // The place of the first after it.
+  [[nodiscard]] std::size_t place_after(std::uint64_t number) const;
   [[nodiscard]] bool outstanding(std::uint64_t number) const {
     return find(number) < breaks_.size();
   }
 
+  template <typename Gone>
+  void remove(std::size_t end, Gone gone, Released& released);
   void note_evicted(const Break& b, Released& released);
 
   std::vector<Break> breaks_;  // those before `head_` are gone
   std::size_t head_ = 0;
   std::size_t nodes_ = 0;
   std::size_t evicted_nodes_ = 0;
+  std::uint64_t everything_ = 0;
   NewestBreaks newest_;
   std::vector<Waiter> waiters_;
 };

@@ -41,6 +41,9 @@ constexpr std::size_t kWaitersPerSweep = 1024;
 // Deadlines of changes that wait no more are dropped when they are the most, and more than these.
 constexpr std::size_t kDeadlinesKept = 256;
 
+// For ClockNotRaised.
+constexpr std::uint64_t kTicksBack = 4;
+
 std::chrono::milliseconds whole_ms(common::Duration d) {
   return std::chrono::ceil<std::chrono::milliseconds>(d);
 }
@@ -116,7 +119,7 @@ void PromiseCore::State::ask_one(ChangeId id, Change& change, std::span<const As
                                  PromiseEffects& effects) {
   const SessionRow row = asks.front().row;
   Session& session = sessions[row];
-  auto fresh = new_break(session);
+  std::vector<Touched> nodes;
   std::vector<std::uint64_t> numbers;
   for (const Ask& one : asks) {
     const Touched& touched = change.nodes[one.node];
@@ -129,27 +132,38 @@ void PromiseCore::State::ask_one(ChangeId id, Change& change, std::span<const As
       continue;
     change.asked.push_back({row, session.id, one.node});
     if (one.number == Ask::kNew) {
-      fresh.nodes.push_back(touched);
+      nodes.push_back(touched);
     } else if (std::find(numbers.begin(), numbers.end(), one.number) == numbers.end()) {
       numbers.push_back(one.number);
     }
   }
-  for (const std::uint64_t number : numbers)
+  for (const std::uint64_t number : numbers) {
+    // Who flushes anything waits for nobody's flushing.
+    const bool exempt = session.debt->flushes(number) && flushes(living_origin(change)) &&
+                        !options.bugs.has(Bug::FlushersWait);
+    if (!exempt)
+      wait_for(id, change, session, number);
+  }
+  for (std::size_t begin = 0; begin < nodes.size(); begin += options.nodes_per_break) {
+    auto fresh = new_break(session);
+    const std::size_t end = std::min(nodes.size(), begin + options.nodes_per_break);
+    fresh.nodes.assign(nodes.begin() + static_cast<std::ptrdiff_t>(begin),
+                       nodes.begin() + static_cast<std::ptrdiff_t>(end));
+    const std::uint64_t number = fresh.number;
+    owe(row, std::move(fresh), effects);
     wait_for(id, change, session, number);
-  if (fresh.nodes.empty())
-    return;
-  const std::uint64_t number = fresh.number;
-  owe(row, std::move(fresh), effects);
-  wait_for(id, change, session, number);
+  }
 }
 
 promises::Break PromiseCore::State::new_break(const Session& session) const {
   const common::Duration third = options.lease / 3;
-  return {.number = session.next_break,
-          .clock = options.bugs.has(Bug::ClockNotRaised) ? session.last_grant - 1 : clock,
-          .sent = now,
-          .overdue = now + third,
-          .flush_end = {}};
+  return {
+      .number = session.next_break,
+      .clock = options.bugs.has(Bug::ClockNotRaised) ? clock - std::min(clock, kTicksBack) : clock,
+      .overdue = now + third,
+      .flush_until = {},
+      .flush_end = {},
+      .nodes = {}};
 }
 
 void PromiseCore::State::owe(SessionRow row, promises::Break fresh, PromiseEffects& effects) {
@@ -158,11 +172,9 @@ void PromiseCore::State::owe(SessionRow row, promises::Break fresh, PromiseEffec
   ++totals.breaks;
   if (!session.debt)
     session.debt = std::make_unique<Debt>();
-  const promises::Break& owed = session.debt->add(std::move(fresh));
-  if (!session.stream)
-    return;
-  send_break(session, owed, effects);
-  if (session.debt->nodes() <= session.close_at)
+  session.debt->add(std::move(fresh));
+  send_breaks(row, effects);
+  if (!session.stream || session.debt->nodes() <= session.close_at)
     return;
   session.stream = false;
   effects.emplace_back(CloseStream{session.id, "too much that it was told is not acknowledged"});
@@ -229,6 +241,11 @@ void PromiseCore::State::ready_if_done(ChangeId id, Change& change, PromiseEffec
   if (now >= change.deadline && !options.bugs.has(Bug::ReadyTwice))
     return expire_change(id, effects);
   stop_waiting(change);
+  make_ready(id, change, effects);
+}
+
+void PromiseCore::State::make_ready(ChangeId id, Change& change, PromiseEffects& effects) {
+  change.ready_clock = clock;
   effects.emplace_back(ChangeReady{id});
 }
 
@@ -267,7 +284,8 @@ Status PromiseCore::begin_change(ChangeId id, std::optional<ChangeOrigin> origin
     return fail(ErrorCode::AlreadyExists, "change {} has begun", id);
   if (s.now >= deadline)
     return fail(ErrorCode::DeadlineExceeded, "the deadline has passed before anything was done");
-  promises::Change change{.deadline = deadline, .round = 1, .nodes = merged(nodes), .asked = {}};
+  promises::Change change{
+      .deadline = deadline, .round = 1, .nodes = merged(nodes), .last = {}, .asked = {}};
   if (origin) {
     change.origin = s.row_of(origin->session);
     change.origin_id = origin->session;
@@ -292,8 +310,8 @@ Status PromiseCore::begin_change(ChangeId id, std::optional<ChangeOrigin> origin
   auto& mine = s.changes.emplace(id, std::move(change)).first->second;
   s.mark(mine.nodes);
   s.ask(id, mine, std::move(asks), effects);
-  if (!waits) {
-    effects.emplace_back(ChangeReady{id});
+  if (!waits || (mine.pending == 0 && !s.grace)) {
+    s.make_ready(id, mine, effects);
     return {};
   }
   if (s.grace) {
@@ -336,7 +354,7 @@ Status PromiseCore::extend_change(ChangeId id, std::span<const Touched> nodes, I
   s.mark(more);
   s.ask(id, change, std::move(asks), effects);
   if (change.pending == 0) {
-    effects.emplace_back(ChangeReady{id});
+    s.make_ready(id, change, effects);
   } else {
     s.set_waiting(id, change);
   }
@@ -352,15 +370,26 @@ bool PromiseCore::marked(ChangeId id, Fid node) const {
 
 // --- afterwards ---
 
+std::vector<bool> PromiseCore::State::last_marked(const Change& change) const {
+  std::vector<bool> last;
+  last.reserve(change.nodes.size());
+  for (const Touched& touched : change.nodes) {
+    last.push_back(options.bugs.has(Bug::LastMarkIgnored) ||
+                   !changed_since(touched.node, change.ready_clock));
+  }
+  return last;
+}
+
 std::vector<Fid> PromiseCore::State::grant_anew(const Change& change) {
   std::vector<Fid> granted;
   const SessionRow row = living_origin(change);
   if (row == 0 || !sessions[row].stream)
     return granted;
-  for (const Touched& touched : change.nodes) {
-    const auto key = pack(touched.node);
-    if (key && !marks.contains(touched.node) && grant_one(row, *key))
-      granted.push_back(touched.node);
+  for (std::size_t i = 0; i < change.nodes.size(); ++i) {
+    const Fid node = change.nodes[i].node;
+    const auto key = pack(node);
+    if (key && change.last[i] && !marks.contains(node) && grant_one(row, *key))
+      granted.push_back(node);
   }
   return granted;
 }
@@ -383,7 +412,8 @@ void PromiseCore::State::send_updates(ChangeId id, Change& change, PromiseEffect
       const auto key = pack(node);
       const bool marked = marks.contains(node) && !options.bugs.has(Bug::UpdateGrantsDuringMark);
       update.nodes.push_back(node);
-      update.granted.push_back(key && !marked && grant_one(row, *key));
+      update.granted.push_back(key && change.last[asked[i].node] && !marked &&
+                               grant_one(row, *key));
     }
     if (there)
       effects.emplace_back(std::move(update));
@@ -394,11 +424,14 @@ PromiseCore::Ended PromiseCore::end_change(ChangeId id, bool committed, Instant 
                                            PromiseEffects& effects) {
   State& s = *state_;
   s.advance(now, effects);
-  if (!s.changes.contains(id))
+  const auto found = s.changes.find(id);
+  if (found == s.changes.end())
     return {};
+  auto last = s.last_marked(found->second);
   auto change = s.take_change(id);
   if (!committed)
     return {};
+  change.last = std::move(last);
   if (s.options.bugs.has(PromiseBug::BreakAfterCommit)) {
     std::vector<State::Ask> asks;
     s.collect(change, 0, asks);

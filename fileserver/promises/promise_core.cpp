@@ -50,8 +50,13 @@ std::vector<std::string> promise_bug_names() {
                                     "stream-end-ends-lease",
                                     "ready-twice",
                                     "late-own-grant-kept",
-                                    "outstanding-forgotten"};
-  static_assert(static_cast<std::size_t>(PromiseBug::OutstandingForgotten) + 1 == kPromiseBugs);
+                                    "outstanding-forgotten",
+                                    "redial-without-lease",
+                                    "hello-while-overdue",
+                                    "last-mark-ignored",
+                                    "flushers-wait",
+                                    "replaced-at-once"};
+  static_assert(static_cast<std::size_t>(PromiseBug::ReplacedAtOnce) + 1 == kPromiseBugs);
   return names;
 }
 
@@ -89,6 +94,13 @@ void PromiseCore::State::advance(Instant to, PromiseEffects& effects) {
     const auto found = changes.find(id);
     if (found != changes.end() && found->second.waiting && found->second.deadline <= now)
       expire_change(id, effects);
+  }
+  while (!flush_ends.empty() && flush_ends.front().when <= now) {
+    const auto [row, life] = flush_ends.front().id;
+    std::pop_heap(flush_ends.begin(), flush_ends.end(), std::greater<>());
+    flush_ends.pop_back();
+    if (sessions[row].life == life && sessions[row].debt)
+      end_flushing(row, effects);
   }
   while (!leases.empty() && leases.front().when <= now) {
     const auto [row, life] = leases.front().id;
@@ -128,7 +140,7 @@ void PromiseCore::State::lease_over(SessionRow row, PromiseEffects& effects) {
   }
   ++totals.sessions_lost;
   if (session.state == Session::State::Live)
-    effects.emplace_back(SessionOver{session.id, SessionOver::Why::Lease});
+    effects.emplace_back(SessionOver{session.id, SessionOver::Why::Lease, session.debt != nullptr});
   finish_session(row, effects);
 }
 
@@ -212,6 +224,16 @@ void PromiseCore::State::finish_session(SessionRow row, PromiseEffects& effects)
   released(row, free, effects);
 }
 
+// Its promises and debts are gone; the session and its numbers go on, in another row.
+Status PromiseCore::State::renew_row(SessionRow row, PromiseEffects& effects) {
+  const SessionId id = sessions[row].id;
+  const std::uint64_t next_break = sessions[row].next_break;
+  finish_session(row, effects);
+  TROTH_TRY_VOID(add_session(id));
+  sessions[row_of(id)].next_break = next_break;
+  return {};
+}
+
 void PromiseCore::State::doom_session(SessionRow row) {
   Session& session = sessions[row];
   rows.erase(session.id);
@@ -242,8 +264,11 @@ Status PromiseCore::open_session(SessionId session, Instant now) {
 Status PromiseCore::resume_session(SessionId session, Instant now, PromiseEffects& effects) {
   State& s = *state_;
   s.advance(now, effects);
-  if (s.row_of(session) != 0)
-    return {};  // asked again
+  if (const auto row = s.row_of(session); row != 0) {
+    if (s.sessions[row].stream)
+      effects.emplace_back(CloseStream{session, "the session has resumed"});
+    return s.renew_row(row, effects);
+  }
   if (!std::binary_search(s.absent.begin(), s.absent.end(), session))
     return stale(session);
   TROTH_TRY_VOID(s.add_session(session));
@@ -263,7 +288,9 @@ void PromiseCore::end_session(SessionId session, SessionOver::Why why, Instant n
   if (row == 0)
     return;
   effects.emplace_back(SessionOver{session, why});
-  if (why == SessionOver::Why::Closed || why == SessionOver::Why::Replaced) {
+  const bool replaced_at_once =
+      why == SessionOver::Why::Replaced && s.options.bugs.has(PromiseBug::ReplacedAtOnce);
+  if (why == SessionOver::Why::Closed || replaced_at_once) {
     s.finish_session(row, effects);
   } else {
     s.doom_session(row);
@@ -278,9 +305,43 @@ Status PromiseCore::check_session(SessionId session) const {
 
 // --- streams ---
 
-void PromiseCore::State::send_break(Session& session, const promises::Break& b,
-                                    PromiseEffects& effects) {
-  effects.emplace_back(SendBreak{session.id, b.number, b.clock, b.nodes});
+// As many as the stream holds.
+void PromiseCore::State::send_breaks(SessionRow row, PromiseEffects& effects) {
+  Session& session = sessions[row];
+  if (!session.stream || !session.debt)
+    return;
+  std::size_t under_way = session.debt->nodes_up_to(session.sent);
+  while (const promises::Break* next = session.debt->next_after(session.sent)) {
+    const std::size_t size = std::max<std::size_t>(1, next->nodes.size());
+    if (under_way > 0 && under_way + size > options.nodes_under_way)
+      return;
+    effects.emplace_back(SendBreak{session.id, next->number, next->clock, next->nodes});
+    session.sent = next->number;
+    under_way += size;
+  }
+}
+
+// Some of its debt is gone.
+void PromiseCore::State::settled(SessionRow row, const Debt::Released& free,
+                                 PromiseEffects& effects) {
+  Session& session = sessions[row];
+  const bool everything = session.debt->gave_everything();
+  if (session.debt->empty()) {
+    session.debt.reset();
+    session.close_at = static_cast<std::uint32_t>(options.unacknowledged_nodes);
+  }
+  send_breaks(row, effects);
+  renew_held(row, effects);
+  released(row, free, effects);
+  if (!everything)
+    return;
+  const Session old = {.expires = session.expires, .sent = session.sent, .stream = session.stream};
+  if (!renew_row(row, effects))
+    return;
+  Session& fresh = sessions[row_of(session.id)];
+  fresh.expires = old.expires;
+  fresh.sent = old.sent;
+  fresh.stream = old.stream;
 }
 
 void PromiseCore::State::renew(SessionRow row, std::uint64_t number, Instant received,
@@ -309,15 +370,21 @@ Status PromiseCore::stream_up(SessionId id, Instant now, PromiseEffects& effects
   if (row == 0)
     return stale(id);
   auto& session = s.sessions[row];
+  const auto& bugs = s.options.bugs;
+  if (session.debt && session.debt->overdue(s.now) && !bugs.has(PromiseBug::HelloWhileOverdue)) {
+    return fail(ErrorCode::Stale, "session {} owes an acknowledgement for too long; resume it",
+                id.value);
+  }
   session.stream = true;
   s.held_renewals.erase(row);
-  if (!session.debt || s.options.bugs.has(PromiseBug::NoReplayOfBreaks))
-    return {};
-  for (const auto& b : session.debt->breaks())
-    s.send_break(session, b, effects);
+  if (!bugs.has(PromiseBug::RedialWithoutLease))
+    session.expires = std::max(session.expires, s.now + s.trusted());
+  session.sent = bugs.has(PromiseBug::NoReplayOfBreaks) ? session.next_break - 1 : 0;
   // Half as much again before it is closed again.
   const std::size_t cap = s.options.unacknowledged_nodes;
-  session.close_at = static_cast<std::uint32_t>(std::max(cap, session.debt->nodes() + cap / 2));
+  const std::size_t owed = session.debt ? session.debt->nodes() + cap / 2 : 0;
+  session.close_at = static_cast<std::uint32_t>(std::max(cap, owed));
+  s.send_breaks(row, effects);
   return {};
 }
 
@@ -359,7 +426,7 @@ Status PromiseCore::on_acknowledge(SessionId id, std::uint64_t number, Instant n
   if (row == 0)
     return stale(id);
   auto& session = s.sessions[row];
-  if (!session.stream || number == 0 || number >= session.next_break)
+  if (!session.stream || number == 0 || number > session.sent)
     return fail(ErrorCode::Protocol, "session {} acknowledges break {}, which was not sent",
                 id.value, number);
   if (!session.debt)
@@ -368,33 +435,79 @@ Status PromiseCore::on_acknowledge(SessionId id, std::uint64_t number, Instant n
     number = session.next_break - 1;
   Debt::Released free;
   session.debt->acknowledge(number, free);
-  if (session.debt->empty()) {
-    session.debt.reset();
-    session.close_at = static_cast<std::uint32_t>(s.options.unacknowledged_nodes);
-  }
-  s.renew_held(row, effects);
-  s.released(row, free, effects);
+  s.settled(row, free, effects);
   return {};
 }
 
+// --- flushing (R29) ---
+
+bool PromiseCore::State::flushes(SessionRow row) const {
+  return row != 0 && sessions[row].debt && sessions[row].debt->flushes();
+}
+
+// So that two that flush do not wait for each other, nor more of them in a ring.
+void PromiseCore::State::exempt_from_flushing(PromiseEffects& effects) {
+  std::erase_if(flushers, [&](SessionRow row) { return !flushes(row); });
+  if (options.bugs.has(Bug::FlushersWait))
+    return;
+  for (const SessionRow row : std::vector(flushers)) {
+    Debt::Released free;
+    const auto exempt = [&](const Debt::Waiter& waiter) {
+      const auto found = changes.find(waiter.change);
+      return found == changes.end() || flushes(living_origin(found->second));
+    };
+    if (sessions[row].debt)
+      sessions[row].debt->release_exempt(exempt, free);
+    released(row, free, effects);
+  }
+}
+
+void PromiseCore::State::end_flushing(SessionRow row, PromiseEffects& effects) {
+  Debt& debt = *sessions[row].debt;
+  const auto numbers = debt.flushed(now);
+  Debt::Released free;
+  for (const std::uint64_t number : numbers)
+    debt.settle(number, free);
+  if (!numbers.empty())
+    settled(row, free, effects);
+  std::erase_if(flushers, [&](SessionRow other) { return !flushes(other); });
+}
+
 Status PromiseCore::on_flushing(SessionId id, std::uint64_t number, std::chrono::milliseconds more,
-                                Instant now, PromiseEffects& effects) {
+                                bool may_write, Instant now, PromiseEffects& effects) {
   State& s = *state_;
   s.advance(now, effects);
   const auto row = s.row_of(id);
   if (row == 0)
     return stale(id);
   auto& session = s.sessions[row];
-  if (!session.stream || number == 0 || number >= session.next_break)
+  if (!session.stream || number == 0 || number > session.sent)
     return fail(ErrorCode::Protocol, "session {} flushes for break {}, which was not sent",
                 id.value, number);
   if (!session.debt)
     return {};
+  Debt& debt = *session.debt;
+  if (!may_write) {
+    Debt::Released free;
+    debt.settle(number, free);
+    s.settled(row, free, effects);
+    return {};
+  }
   const bool for_ever = s.options.bugs.has(PromiseBug::FlushingForEver);
+  const Duration longest = for_ever ? Duration(std::chrono::hours(1)) : s.options.lease;
   // What nobody can mean would overflow the clock.
   const Duration asked = std::clamp<Duration>(more, Duration{0}, std::chrono::hours(1));
-  session.debt->flush(number, s.now + asked,
-                      for_ever ? Duration(std::chrono::hours(1)) : Duration(s.options.lease));
+  const bool first = !debt.flushes(number);
+  const auto until = debt.flush(number, s.now + asked, s.now + longest);
+  if (!until)
+    return {};
+  s.flush_ends.push_back({*until, {row, session.life}});
+  std::push_heap(s.flush_ends.begin(), s.flush_ends.end(), std::greater<>());
+  if (!first)
+    return {};
+  s.flushers.push_back(row);
+  s.exempt_from_flushing(effects);
+  s.send_breaks(row, effects);
   s.renew_held(row, effects);
   return {};
 }
@@ -413,6 +526,8 @@ Instant PromiseCore::next_deadline() const {
   Instant next = Instant::max();
   if (!s.leases.empty())
     next = std::min(next, s.leases.front().when);
+  if (!s.flush_ends.empty())
+    next = std::min(next, s.flush_ends.front().when);
   if (!s.deadlines.empty())
     next = std::min(next, s.deadlines.front().when);
   if (!s.absent.empty())
@@ -430,12 +545,27 @@ PromiseCounts PromiseCore::counts() const {
   return counts;
 }
 
+void PromiseCore::break_everything(Instant now, PromiseEffects& effects) {
+  State& s = *state_;
+  s.advance(now, effects);
+  if (std::exchange(s.stopping, true))
+    return;
+  for (std::size_t row = 1; row < s.sessions.size(); ++row) {
+    auto& session = s.sessions[row];
+    if (session.state != promises::Session::State::Live)
+      continue;
+    const std::uint64_t number = session.next_break;
+    s.owe(static_cast<State::SessionRow>(row), s.new_break(session), effects);
+    session.debt->ask_everything(number);
+  }
+}
+
 bool PromiseCore::clean_to_stop() const {
   const State& s = *state_;
   if (s.active > 0 || s.grace)
     return false;
   for (std::size_t row = 1; row < s.sessions.size(); ++row) {
-    if (s.sessions[row].debt)
+    if (s.sessions[row].debt || s.sessions[row].state == promises::Session::State::Doomed)
       return false;
   }
   return true;
@@ -448,6 +578,7 @@ std::size_t PromiseCore::memory_bytes() const {
   std::size_t bytes =
       s.holders.memory_bytes() + s.mark_stamps.memory_bytes() + s.grant_stamps.memory_bytes() +
       s.sessions.memory_bytes() + s.leases.capacity() * sizeof(s.leases[0]) +
+      s.flush_ends.capacity() * sizeof(s.flush_ends[0]) +
       s.deadlines.capacity() * sizeof(s.deadlines[0]) +
       kEntry * (s.rows.size() + s.marks.size() + s.held_renewals.size() + s.evicting.size()) +
       s.changes.size() * (kEntry + sizeof(promises::Change));

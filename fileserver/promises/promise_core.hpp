@@ -80,8 +80,13 @@ enum class PromiseBug : std::uint8_t {
   ReadyTwice,              // a change's deadline is ignored once it has waited
   LateOwnGrantKept,      // the caller's session is not asked for what it was granted after it sent
   OutstandingForgotten,  // a second change does not wait for what the first has asked for
+  RedialWithoutLease,    // a stream's Welcome begins a lease that is not counted
+  HelloWhileOverdue,     // a stream is welcome, and a lease begun, while a break is overdue
+  LastMarkIgnored,       // a change grants though another has committed since it was ready
+  FlushersWait,          // who flushes waits for others' flushing
+  ReplacedAtOnce,        // a session whose mount opened another is not waited for
 };
-inline constexpr std::size_t kPromiseBugs = 22;
+inline constexpr std::size_t kPromiseBugs = 27;
 [[nodiscard]] std::vector<std::string> promise_bug_names();
 
 struct PromiseOptions {
@@ -96,6 +101,9 @@ struct PromiseOptions {
   std::size_t parked_per_session = 256;
   // Nodes in unacknowledged breaks of one session; beyond, its stream is closed.
   std::size_t unacknowledged_nodes = 10'000;
+  // Of those, sent and not acknowledged at a time: what a stream holds; more wait their turn.
+  std::size_t nodes_under_way = 3'000;
+  std::size_t nodes_per_break = 1'000;
   // Slots in the two tables of stamps (8 bytes each), a power of two: nodes that share one are
   // sometimes refused a grant, or broken, for nothing.
   std::size_t stamps = 32'768;
@@ -114,7 +122,7 @@ struct SendBreak {
   SessionId session;
   std::uint64_t number = 0;
   std::uint64_t grant_clock = 0;
-  std::vector<Touched> nodes;
+  std::vector<Touched> nodes;  // none: everything
 };
 // What has become of nodes, to those who were asked. `grant_clock` holds for the granted ones.
 struct SendUpdate {
@@ -140,6 +148,7 @@ struct ChangeExpired {
 struct SessionOver {
   SessionId session;
   enum class Why : std::uint8_t { Closed, Replaced, Lease, Misbehaved } why = Why::Closed;
+  bool owing = false;  // an acknowledgement, when its lease was over
 };
 // Its stream is to be closed; the session goes on.
 struct CloseStream {
@@ -191,17 +200,19 @@ class PromiseCore {
   // --- sessions ---
   // Stored stably by the caller before it asks (R10). ResourceExhausted at the cap; AlreadyExists.
   [[nodiscard]] Status open_session(SessionId session, Instant now);
-  // One of the former life has come back: its promises are gone, its id lives on. A mount withdraws
-  // everything before it sends this: the change that waits for it may go on at once.
+  // Its mount says that nothing is trusted any more, and goes on with the session: one of the
+  // former life, or a live one, whose promises and debts go and whose stream is closed. Stale: it
+  // is over.
   [[nodiscard]] Status resume_session(SessionId session, Instant now, PromiseEffects& effects);
-  // Closed by its mount or replaced by a newer one of it, which both say that it trusts nothing any
-  // more: changes need not wait for it. For any other reason they wait until its lease is over.
+  // Closed: its mount says that nothing is trusted any more, and nobody waits for it. For any other
+  // reason it is over for its mount at once, and changes wait until its lease is over.
   void end_session(SessionId session, SessionOver::Why why, Instant now, PromiseEffects& effects);
   // Stale: it is over (or never was): open another.
   [[nodiscard]] Status check_session(SessionId session) const;
 
   // --- its stream ---
-  // Sends all unacknowledged breaks again. Stale as above.
+  // Its Hello is to be answered by a Welcome, which begins a lease; all unacknowledged breaks are
+  // sent again. Stale as above, and while a break is overdue: then the mount must resume (R11).
   [[nodiscard]] Status stream_up(SessionId session, Instant now, PromiseEffects& effects);
   void stream_down(SessionId session, Instant now);
   // Answered by an AcknowledgeRenewal now, later, or never (R11).
@@ -209,8 +220,11 @@ class PromiseCore {
   // Protocol: it acknowledges what was not sent.
   [[nodiscard]] Status on_acknowledge(SessionId session, std::uint64_t number, Instant now,
                                       PromiseEffects& effects);
+  // It is withdrawn, and the session has changes of its own to these nodes: changes of others let
+  // them go first, for a lease in all (R29). `may_write`: the session has a handle for writing on
+  // one of them; else it is a plain acknowledgement of this number.
   [[nodiscard]] Status on_flushing(SessionId session, std::uint64_t number,
-                                   std::chrono::milliseconds more, Instant now,
+                                   std::chrono::milliseconds more, bool may_write, Instant now,
                                    PromiseEffects& effects);
 
   // --- reads ---
@@ -237,9 +251,9 @@ class PromiseCore {
   [[nodiscard]] bool marked(ChangeId change, Fid node) const;
   // It was committed (then updates go to those who were asked) or given up. At any time but after
   // its ChangeExpired. What the caller's own session is promised anew, for the change's reply: its
-  // nodes that no other change has marked, if it was committed and the session has a stream.
-  // `clock` belongs into the reply also when nothing is granted: it voids older grants on the
-  // nodes.
+  // nodes that no other change has marked or committed since it was ready, if it was committed and
+  // the session has a stream. `clock` belongs into the reply also when nothing is granted: it voids
+  // older grants on the nodes.
   struct Ended {
     std::uint64_t clock = 0;  // 0: there is no such session any more
     std::vector<Fid> granted;
@@ -251,6 +265,8 @@ class PromiseCore {
   [[nodiscard]] Instant next_deadline() const;
 
   [[nodiscard]] PromiseCounts counts() const;
+  // Before a stop in order: nothing is granted any more, and every session is asked for everything.
+  void break_everything(Instant now, PromiseEffects& effects);
   // Nobody trusts anything: a stop now may be recorded as clean.
   [[nodiscard]] bool clean_to_stop() const;
   // Of all tables, as allocated.

@@ -63,7 +63,7 @@ std::vector<bool> PromiseCore::grant(SessionId id, std::span<const Fid> nodes, R
   clock = 0;
   std::vector<bool> granted(nodes.size(), false);
   const auto row = s.row_of(id);
-  if (row == 0 || !s.sessions[row].stream)
+  if (row == 0 || !s.sessions[row].stream || s.stopping)
     return granted;
   // Before the clock grows: what is broken now for room is none of what is granted now.
   s.make_room(row, nodes.size(), effects);
@@ -88,14 +88,13 @@ bool PromiseCore::State::grant_one(SessionRow row, NodeKey key) {
   const std::size_t evicted = session.debt ? session.debt->evicted_nodes() : 0;
   const bool full = session.active + evicted >= options.promises_per_session ||
                     holders.holders() >= options.promises;
-  if (full && !holders.is_active(key, row))
+  if (stopping || (full && !holders.is_active(key, row)))
     return false;
   if (holders.add(key, row, session.queue) != HolderTable::Added::AlreadyActive) {
     ++session.active;
     ++active;
   }
   ++totals.granted;
-  session.last_grant = clock;
   grant_stamps.set(grant_hash(row, key), clock);
   tidy_queue(row);
   return true;

@@ -31,7 +31,7 @@ struct Session {
   Instant expires;  // with margin
   std::unique_ptr<Debt> debt;
   std::uint64_t next_break = 1;
-  std::uint64_t last_grant = 0;  // its newest grant clock
+  std::uint64_t sent = 0;  // breaks up to this number, on its present stream
   HolderQueue queue;
   std::uint32_t active = 0;    // of the queue, those that are promised
   std::uint32_t parked = 0;    // its own changes that wait
@@ -52,12 +52,14 @@ struct Change {
   SessionId origin_id;
   std::uint64_t seen = 0;
   Instant deadline;
-  std::uint32_t round = 0;  // counts its waits
-  std::size_t pending = 0;  // breaks to be acknowledged
+  std::uint64_t ready_clock = 0;  // when it was ready last
+  std::uint32_t round = 0;        // counts its waits
+  std::size_t pending = 0;        // breaks to be acknowledged
   bool waiting = false;
   bool counted = false;      // among the parked changes of its session
   bool after_grace = false;  // waits for the end of grace, too
   std::vector<Touched> nodes;
+  std::vector<bool> last;  // as nodes, at its end: nobody has committed them since it was ready
   // Who was asked for what: `nodes[node]`. In order of session.
   struct Asked {
     SessionRow row = 0;
@@ -87,8 +89,13 @@ struct PromiseCore::State {
   [[nodiscard]] SessionRow row_of(SessionId id) const;  // 0: not live
   void renew(SessionRow row, std::uint64_t number, Instant received, PromiseEffects& effects);
   void renew_held(SessionRow row, PromiseEffects& effects);
-  void send_break(Session& session, const promises::Break& b, PromiseEffects& effects);
+  void send_breaks(SessionRow row, PromiseEffects& effects);
+  void settled(SessionRow row, const promises::Debt::Released& free, PromiseEffects& effects);
+  void end_flushing(SessionRow row, PromiseEffects& effects);
+  void exempt_from_flushing(PromiseEffects& effects);
+  [[nodiscard]] bool flushes(SessionRow row) const;
   void finish_session(SessionRow row, PromiseEffects& effects);
+  [[nodiscard]] Status renew_row(SessionRow row, PromiseEffects& effects);
   void doom_session(SessionRow row);
   void lease_over(SessionRow row, PromiseEffects& effects);
   void former_session_is_back(SessionId id, PromiseEffects& effects);
@@ -136,8 +143,11 @@ struct PromiseCore::State {
   void stop_waiting(Change& change);
   void expire_change(ChangeId id, PromiseEffects& effects);
   [[nodiscard]] Status room_to_wait(const Change& change) const;
+  // Which of its nodes may be granted as far as others' commits go: asked before its marks go.
+  [[nodiscard]] std::vector<bool> last_marked(const Change& change) const;
   void send_updates(ChangeId id, Change& change, PromiseEffects& effects);
   std::vector<Fid> grant_anew(const Change& change);
+  void make_ready(ChangeId id, Change& change, PromiseEffects& effects);
 
   // Earliest first; entries of what is no more are dropped when they come up.
   template <typename Id>
@@ -166,6 +176,8 @@ struct PromiseCore::State {
     std::uint32_t life = 0;
   };
   std::vector<Due<Leaseholder>> leases;
+  std::vector<Due<Leaseholder>> flush_ends;  // a heap, with left-overs
+  std::vector<SessionRow> flushers;          // in order of beginning; some may have ended
   // Who has been asked to give back what, for room: not in the table any more, not acknowledged.
   std::unordered_multimap<Fid, SessionRow> evicting;
   std::size_t active = 0;           // promises of live and doomed sessions
@@ -177,6 +189,7 @@ struct PromiseCore::State {
   std::vector<ChangeId> grace_changes;   // in order of coming
   std::size_t parked = 0;                // changes that wait
 
+  bool stopping = false;
   bool grace = false;
   Instant grace_end;
   std::vector<SessionId> absent;  // of the former life, sorted

@@ -57,6 +57,10 @@ class Fixture {
   Status acknowledge(SessionId session, std::uint64_t number) {
     return core.on_acknowledge(session, number, now, effects);
   }
+  Status flush(SessionId session, std::uint64_t number, milliseconds more = seconds(5),
+               bool may_write = true) {
+    return core.on_flushing(session, number, more, may_write, now, effects);
+  }
   void renew(SessionId session, std::uint64_t number = 1) {
     core.on_renewal(session, number, now, effects);
   }

@@ -260,8 +260,10 @@ TEST_CASE("an update grants nothing that another change has marked") {
   const auto updates = f.take<SendUpdate>();
   REQUIRE(updates.size() == 1);
   CHECK(updates[0].granted == std::vector{false});
+  // Nor what was committed meanwhile: who reads it next is promised it.
   f.end(8);
-  CHECK(f.take<SendUpdate>().at(0).granted == std::vector{true});
+  CHECK(f.take<SendUpdate>().at(0).granted == std::vector{false});
+  CHECK(f.grant(reader, 10) > 0);
 }
 
 TEST_CASE("acknowledging what was not sent breaks the protocol") {
@@ -272,7 +274,7 @@ TEST_CASE("acknowledging what was not sent breaks the protocol") {
   CHECK_OK(f.begin(7, {10}));
   CHECK_FAILS(f.acknowledge(reader, 2), ErrorCode::Protocol);
   CHECK_FAILS(f.acknowledge(reader, 0), ErrorCode::Protocol);
-  CHECK_FAILS(f.core.on_flushing(reader, 2, seconds(1), f.now, f.effects), ErrorCode::Protocol);
+  CHECK_FAILS(f.flush(reader, 2), ErrorCode::Protocol);
   CHECK_FALSE(f.took_ready(7));
   CHECK_OK(f.acknowledge(reader, 1));
   CHECK_OK(f.acknowledge(reader, 1));
@@ -300,7 +302,8 @@ TEST_CASE("a stream that comes back is sent again what is not acknowledged, in o
   CHECK(f.took_ready(8));
 }
 
-TEST_CASE("a closed or replaced session is waited for no longer, another end waits for its lease") {
+TEST_CASE(
+    "a closed session is waited for no longer; one that ends otherwise until its lease ends") {
   for (const auto why :
        {SessionOver::Why::Closed, SessionOver::Why::Replaced, SessionOver::Why::Misbehaved}) {
     Fixture f;
@@ -310,13 +313,85 @@ TEST_CASE("a closed or replaced session is waited for no longer, another end wai
     f.core.end_session(reader, why, f.now, f.effects);
     CHECK(f.take<SessionOver>().at(0).why == why);
     CHECK_FAILS(f.core.check_session(reader), ErrorCode::Stale);
-    const bool at_once = why != SessionOver::Why::Misbehaved;
+    const bool at_once = why == SessionOver::Why::Closed;
+    CHECK(f.core.clean_to_stop() == at_once);
     CHECK(f.took_ready(7) == at_once);
+    CHECK_FAILS(f.core.stream_up(reader, f.now, f.effects), ErrorCode::Stale);
     f.advance(seconds(12));
     CHECK(f.took_ready(7) == !at_once);
     CHECK(f.take<SessionOver>().empty());
     CHECK(f.core.counts().promises == 0);
   }
+}
+
+TEST_CASE("a session that resumes has no promises and no debts, and its numbers go on") {
+  Fixture f;
+  const auto reader = f.mount(1);
+  f.grant(reader, 10);
+  f.grant(reader, 11);
+  CHECK_OK(f.begin(7, {10}));
+  f.take<SendBreak>();
+  CHECK_OK(f.core.resume_session(reader, f.now, f.effects));
+  CHECK(f.took_ready(7));
+  CHECK(f.take<CloseStream>().size() == 1);
+  CHECK(f.core.counts().promises == 0);
+  CHECK_OK(f.begin(8, {11}));
+  CHECK(f.took_ready(8));
+  f.end(8);
+  CHECK(f.grant(reader, 11) == 0);
+  CHECK_OK(f.core.stream_up(reader, f.now, f.effects));
+  CHECK(f.take<SendBreak>().empty());
+  CHECK(f.grant(reader, 12) > 0);
+  CHECK_OK(f.begin(9, {12}));
+  CHECK(f.take<SendBreak>().at(0).number == 2);
+}
+
+TEST_CASE("the last mark: a change grants only if none has been committed since it was ready") {
+  Fixture f;
+  const auto first = f.mount(1), second = f.mount(2), reader = f.mount(3);
+  f.grant(reader, 10);
+  CHECK_OK(f.begin(7, {10}, ChangeOrigin{first}));
+  CHECK_OK(f.begin(8, {10}, ChangeOrigin{second}));
+  CHECK_OK(f.acknowledge(reader, 1));
+  CHECK(f.took_ready(7));
+  CHECK(f.took_ready(8));
+  // 7 was committed first, and comes second.
+  CHECK(f.end(8).granted.empty());
+  const auto ended = f.end(7);
+  CHECK(ended.granted.empty());
+  CHECK(ended.clock > 0);
+  for (const auto& update : f.take<SendUpdate>())
+    CHECK(update.granted == std::vector{false});
+  CHECK_OK(f.begin(9, {10}, ChangeOrigin{first}));
+  CHECK(f.end(9).granted.size() == 1);
+}
+
+TEST_CASE("no more is under way than a stream holds; the rest follows in order") {
+  PromiseOptions options;
+  options.nodes_under_way = 3;
+  options.nodes_per_break = 2;
+  Fixture f(options);
+  const auto reader = f.mount(1);
+  for (std::uint64_t number = 1; number <= 9; ++number)
+    f.grant(reader, number);
+  CHECK_OK(f.begin(7, {1, 2, 3, 4, 5}));
+  const auto first = f.take<SendBreak>();
+  REQUIRE(first.size() == 1);
+  CHECK(first[0].nodes.size() == 2);
+  CHECK_OK(f.begin(8, {6}));
+  CHECK(f.take<SendBreak>().empty());
+  CHECK_FAILS(f.acknowledge(reader, 2), ErrorCode::Protocol);
+  CHECK_OK(f.acknowledge(reader, 1));
+  const auto second = f.take<SendBreak>();
+  REQUIRE(second.size() == 2);
+  CHECK(second[0].number == 2);
+  CHECK(second[1].number == 3);
+  CHECK_FALSE(f.took_ready(7));
+  CHECK_OK(f.acknowledge(reader, 3));
+  CHECK(f.took_ready(7));
+  CHECK(f.take<SendBreak>().size() == 1);
+  CHECK_OK(f.acknowledge(reader, 4));
+  CHECK(f.took_ready(8));
 }
 
 TEST_CASE("F32: parked changes are capped, in all and for each session") {

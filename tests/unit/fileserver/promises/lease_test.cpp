@@ -106,34 +106,105 @@ TEST_CASE("R11: a renewal that was held back is answered when the break is ackno
   CHECK_FAILS(f.core.check_session(slow), ErrorCode::Stale);
 }
 
-TEST_CASE("R11: a stream that comes back does not make the debt younger") {
+TEST_CASE("a stream that comes back begins a lease") {
+  Fixture f;
+  const auto session = f.mount(1);
+  f.grant(session, 10);
+  f.advance(seconds(9));
+  f.core.stream_down(session, f.now);
+  CHECK_OK(f.core.stream_up(session, f.now, f.effects));
+  CHECK_OK(f.begin(7, {10}));
+  f.advance(milliseconds(11'999));
+  CHECK_FALSE(f.took_ready(7));
+  f.advance(milliseconds(1));
+  CHECK(f.took_ready(7));
+}
+
+TEST_CASE("R11: a stream is not welcome while a break is overdue; the way back is to resume") {
   Fixture f;
   const auto silent = f.mount(1);
   f.grant(silent, 10);
   CHECK_OK(f.begin(7, {10}));
-  f.advance(seconds(4));
+  f.advance(seconds(3));
   f.core.stream_down(silent, f.now);
   CHECK_OK(f.core.stream_up(silent, f.now, f.effects));
-  f.renew(silent);
-  CHECK(f.take<AcknowledgeRenewal>().empty());
+  f.advance(milliseconds(400));
+  f.core.stream_down(silent, f.now);
+  CHECK_FAILS(f.core.stream_up(silent, f.now, f.effects), ErrorCode::Stale);
+  CHECK_OK(f.core.check_session(silent));
+  CHECK_OK(f.core.resume_session(silent, f.now, f.effects));
+  CHECK(f.took_ready(7));
+  CHECK_OK(f.core.stream_up(silent, f.now, f.effects));
 }
 
-TEST_CASE("R29: flushing buys one lease in all, then it counts as silence") {
+TEST_CASE("R29: a change lets the flushing session's own go first, for a lease in all") {
   Fixture f;
-  const auto flushing = f.mount(1);
+  const auto flushing = f.mount(1), writer = f.mount(2);
   f.grant(flushing, 10);
-  f.grant(flushing, 11);
-  CHECK_OK(f.begin(7, {10}, {}, seconds(60)));
+  CHECK_OK(f.begin(7, {10}, ChangeOrigin{writer}, seconds(60)));
+  CHECK_OK(f.flush(flushing, 1));
+  CHECK_OK(f.begin(8, {10}, ChangeOrigin{flushing}));
+  CHECK(f.took_ready(8));
+  f.end(8);
+  CHECK_FALSE(f.took_ready(7));
   milliseconds waited{0};
   while (!f.took_ready(7)) {
-    CHECK_OK(f.core.on_flushing(flushing, 1, seconds(5), f.now, f.effects));
+    CHECK_OK(f.flush(flushing, 1));
     f.renew(flushing);
     f.advance(milliseconds(100));
     waited += milliseconds(100);
     REQUIRE(waited < seconds(60));
   }
-  CHECK(waited > seconds(15));
-  CHECK(waited <= milliseconds(25'500));
+  CHECK(waited > seconds(9));
+  CHECK(waited <= seconds(10));
+  // It owes nothing: it goes on.
+  CHECK_OK(f.core.check_session(flushing));
+  CHECK(f.take<AcknowledgeRenewal>().size() > 90);
+}
+
+TEST_CASE("R29: flushing ends when it said, or is acknowledged; without writing it is nothing") {
+  Fixture f;
+  const auto flushing = f.mount(1);
+  for (std::uint64_t number = 10; number < 13; ++number)
+    f.grant(flushing, number);
+  CHECK_OK(f.begin(7, {10}));
+  CHECK_OK(f.begin(8, {11}));
+  CHECK_OK(f.begin(9, {12}));
+  CHECK_OK(f.flush(flushing, 1, seconds(2)));
+  CHECK_OK(f.flush(flushing, 2, seconds(5)));
+  CHECK_OK(f.flush(flushing, 3, seconds(5), false));
+  CHECK(f.took_ready(9));
+  f.advance(milliseconds(1999));
+  CHECK_FALSE(f.took_ready(7));
+  f.advance(milliseconds(1));
+  CHECK(f.took_ready(7));
+  CHECK_FALSE(f.took_ready(8));
+  CHECK_OK(f.acknowledge(flushing, 2));
+  CHECK(f.took_ready(8));
+}
+
+TEST_CASE("R29: two that flush do not wait for each other") {
+  for (const bool early : {false, true}) {
+    Fixture f;
+    const auto a = f.mount(1), b = f.mount(2);
+    f.grant(a, 10);
+    f.grant(b, 11);
+    if (early)
+      CHECK_OK(f.begin(7, {11}, ChangeOrigin{a}));
+    CHECK_OK(f.begin(8, {10}, ChangeOrigin{b}));
+    if (!early)
+      CHECK_OK(f.begin(7, {11}, ChangeOrigin{a}));
+    CHECK_OK(f.flush(a, 1));
+    CHECK_FALSE(f.took_ready(8));
+    CHECK_OK(f.flush(b, 1));
+    CHECK(f.took_ready(7));
+    CHECK(f.took_ready(8));
+    // Nor does what comes later.
+    CHECK_OK(f.begin(9, {10}, ChangeOrigin{b}));
+    CHECK(f.took_ready(9));
+    CHECK_OK(f.begin(10, {10}));
+    CHECK_FALSE(f.took_ready(10));
+  }
 }
 
 TEST_CASE("R29: what is flushed is not acknowledged by a later number") {
@@ -142,7 +213,7 @@ TEST_CASE("R29: what is flushed is not acknowledged by a later number") {
   f.grant(flushing, 10);
   f.grant(flushing, 11);
   CHECK_OK(f.begin(7, {10}));
-  CHECK_OK(f.core.on_flushing(flushing, 1, seconds(5), f.now, f.effects));
+  CHECK_OK(f.flush(flushing, 1));
   CHECK_OK(f.begin(8, {11}));
   CHECK_OK(f.acknowledge(flushing, 2));
   CHECK_FALSE(f.took_ready(7));
@@ -285,6 +356,41 @@ TEST_CASE("R10: a stop may be called clean when nobody trusts anything") {
   CHECK_OK(f.begin(7, {10}));
   CHECK_FALSE(f.core.clean_to_stop());
   CHECK_OK(f.acknowledge(reader, 1));
+  CHECK(f.core.clean_to_stop());
+}
+
+TEST_CASE("R10: before a stop everything is asked for, and nothing is granted any more") {
+  Fixture f;
+  const auto reader = f.mount(1), idle = f.mount(2);
+  f.grant(reader, 10);
+  f.core.break_everything(f.now, f.effects);
+  f.core.break_everything(f.now, f.effects);
+  const auto breaks = f.take<SendBreak>();
+  REQUIRE(breaks.size() == 2);
+  CHECK(breaks[0].nodes.empty());
+  CHECK(f.grant(reader, 11) == 0);
+  CHECK_FALSE(f.core.clean_to_stop());
+  CHECK_OK(f.acknowledge(reader, 1));
+  CHECK_FALSE(f.core.clean_to_stop());
+  CHECK_OK(f.acknowledge(idle, 1));
+  CHECK(f.core.clean_to_stop());
+  // Sessions and streams go on, and who does not answer is waited for.
+  CHECK_OK(f.core.check_session(reader));
+  f.renew(reader);
+  CHECK(f.take<AcknowledgeRenewal>().size() == 1);
+  CHECK_OK(f.begin(7, {10}));
+  CHECK(f.took_ready(7));
+}
+
+TEST_CASE("R10: a stop is clean at last when the lease of who did not answer is over") {
+  Fixture f;
+  const auto silent = f.mount(1);
+  f.grant(silent, 10);
+  f.core.break_everything(f.now, f.effects);
+  f.advance(seconds(11));
+  CHECK_FALSE(f.core.clean_to_stop());
+  f.advance(seconds(1));
+  CHECK(f.take<SessionOver>().at(0).owing);
   CHECK(f.core.clean_to_stop());
 }
 

@@ -143,6 +143,7 @@ namespace {
 Break break_of(std::uint64_t number, std::uint64_t node, common::Instant overdue = {}) {
   return {.number = number,
           .overdue = overdue,
+          .flush_until = {},
           .flush_end = {},
           .nodes = {fileserver::Touched{{VolumeId{1}, NodeId{node}}, 1}}};
 }
@@ -160,7 +161,7 @@ TEST_CASE(
     debt.add(break_of(number, 10 + number));
     debt.wait({number, number, 1});
   }
-  debt.flush(2, common::Instant(std::chrono::seconds(5)), std::chrono::seconds(10));
+  debt.flush(2, common::Instant(std::chrono::seconds(5)), common::Instant(std::chrono::seconds(9)));
   Debt::Released free;
   debt.acknowledge(3, free);
   REQUIRE(free.waiters.size() == 2);
@@ -180,20 +181,23 @@ TEST_CASE(
   CHECK(debt.nodes() == 0);
 }
 
-TEST_CASE("R29: flushing puts off what is overdue, and no longer than it may") {
+TEST_CASE("R29: flushing is never overdue, ends when it said, and no later than it may") {
   using std::chrono::seconds;
   const common::Instant start(seconds(100));
   Debt debt;
   debt.add(break_of(1, 1, start + seconds(3)));
   CHECK_FALSE(debt.overdue(start + seconds(2)));
   CHECK(debt.overdue(start + seconds(3)));
-  debt.flush(1, start + seconds(8), seconds(10));
-  CHECK_FALSE(debt.overdue(start + seconds(7)));
-  CHECK(debt.overdue(start + seconds(8)));
-  for (int i = 8; i < 40; ++i)
-    debt.flush(1, start + seconds(i + 5), seconds(10));
-  CHECK_FALSE(debt.overdue(start + seconds(12)));
-  CHECK(debt.overdue(start + seconds(13)));
+  CHECK(debt.flush(1, start + seconds(8), start + seconds(10)) == start + seconds(8));
+  CHECK(debt.flushes(1));
+  CHECK_FALSE(debt.overdue(start + seconds(60)));
+  CHECK(debt.flushed(start + seconds(7)).empty());
+  CHECK(debt.flushed(start + seconds(8)) == std::vector<std::uint64_t>{1});
+  CHECK(debt.flush(1, start + seconds(70), start + seconds(90)) == start + seconds(10));
+  CHECK_FALSE(debt.flush(2, start, start).has_value());
+  Debt::Released free;
+  debt.settle(1, free);
+  CHECK(debt.empty());
 }
 
 TEST_CASE("a debt of very many breaks is settled one by one in no time") {
