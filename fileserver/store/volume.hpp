@@ -14,6 +14,7 @@
 #include "fileserver/store/blocks/collector.hpp"
 #include "fileserver/store/blocks/content_tree.hpp"
 #include "fileserver/store/meta/execute.hpp"
+#include "fileserver/store/meta/image.hpp"
 #include "fileserver/store/meta/operation.hpp"
 #include "fileserver/store/meta/reads.hpp"
 #include "fileserver/store/meta/record.hpp"
@@ -279,6 +280,23 @@ class Volume {
   // SHA-256 over what is determined by the commits (STORE.md 4), history from `from` on. Conflict
   // if something was committed meanwhile.
   [[nodiscard]] Result<BlockName> digest(Seq from);
+
+  // --- whole copies (fileserver/dump) ---
+  [[nodiscard]] bool is_sealed() const;
+  // While anybody holds it nothing more of history is forgotten. May outlive the volume.
+  using HistoryHold = std::shared_ptr<const void>;
+  [[nodiscard]] Result<HistoryHold> hold_history();
+  // Of the newest visible commit at or below `seq`; and rows as they were at it (image.hpp).
+  [[nodiscard]] Result<ImageHead> image_head(Seq seq);
+  [[nodiscard]] Result<ImagePage> image_page(Seq seq, ImageScope scope, const ImageCursor& after);
+  // Index rows in order of name, what nothing refers to included.
+  [[nodiscard]] Result<std::vector<IndexRow>> indexed_blocks(const BlockName& after,
+                                                             std::size_t limit);
+  // Fill a copy that has no commit yet and that nobody else uses: rows and blocks in any order and
+  // as often as they come, then finish_image(), which makes all stable. Half of it is no volume.
+  [[nodiscard]] Status load_image(ImageTable table, std::span<const ByteView> rows);
+  [[nodiscard]] Status load_blocks(const Upload& upload);
+  [[nodiscard]] Status finish_image(const ImageHead& head);
 
   // --- sessions ---
   [[nodiscard]] Status pin(SessionId session, NodeId node, Seq version);

@@ -202,6 +202,8 @@ struct Volume::Parts {
   [[nodiscard]] Result<bool> trim(Upkeep& work);
   common::Locked<VolumeOptions::Retention> retention;
   std::atomic<bool> any_quarantine{false};
+  // Copies of it keep trimming from beginning (hold_history).
+  const std::shared_ptr<const void> history_hold = std::make_shared<char>();
 };
 
 }  // namespace fileserver::store

@@ -1,5 +1,6 @@
 // The one sequence: shipping it, redoing it, going back in it.
 
+#include "common/failpoint/failpoint.hpp"
 #include "fileserver/store/meta/rollback.hpp"
 #include "fileserver/store/volume_parts.hpp"
 
@@ -103,7 +104,9 @@ Status Volume::redo(const CommitRecord& record, Upload* upload) {
         tx, {record.seq, record.epoch, record.time, record.principal, record.session, record.key},
         executed);
   };
+  TROTH_FAILPOINT_TRY("store.redo.before_commit");
   TROTH_TRY(const std::uint64_t number, parts.db->commit(change));
+  TROTH_FAILPOINT("store.redo.after_commit");
   parts.entered(number, pinned);
   parts.epoch.store(std::max(parts.epoch.load(), record.epoch.value));
   parts.committed(number, record.seq);

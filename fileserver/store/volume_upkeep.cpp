@@ -224,6 +224,8 @@ Result<bool> Volume::Parts::reap_orphans() {
 
 Result<bool> Volume::Parts::trim(Upkeep& work) {
   if (!work.trimming) {
+    if (history_hold.use_count() > 1)
+      return false;
     const VolumeOptions::Retention keep = *retention.lock();
     const std::int64_t oldest =
         wall_time() - std::chrono::duration_cast<std::chrono::nanoseconds>(keep.keep_for).count();
