@@ -45,14 +45,15 @@ std::uint64_t NewestBreaks::find(NodeKey key) const {
 const Break& Debt::add(Break fresh) {
   nodes_ += fresh.nodes.size();
   evicted_nodes_ += fresh.evicted ? fresh.nodes.size() : 0;
-  for (const Touched& touched : fresh.nodes) {
+  breaks_.push_back(std::move(fresh));  // first: what is not outstanding is not remembered
+  const Break& added = breaks_.back();
+  for (const Touched& touched : added.nodes) {
     if (const auto key = pack(touched.node)) {
       newest_.make_room([&](std::uint64_t number) { return outstanding(number); });
-      newest_.set(*key, fresh.number);
+      newest_.set(*key, added.number);
     }
   }
-  breaks_.push_back(std::move(fresh));
-  return breaks_.back();
+  return added;
 }
 
 std::size_t Debt::find(std::uint64_t number) const {

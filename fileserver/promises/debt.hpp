@@ -72,6 +72,8 @@ class Debt {
   [[nodiscard]] bool gave_everything() const {
     return everything_ != 0 && (empty() || breaks().front().number > everything_);
   }
+  // Breaks up to this number have been sent on the present stream.
+  std::uint64_t sent = 0;
   // Outstanding ones, in order of number.
   [[nodiscard]] std::span<const Break> breaks() const { return std::span(breaks_).subspan(head_); }
   [[nodiscard]] std::size_t nodes() const { return nodes_; }

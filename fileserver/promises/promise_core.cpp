@@ -141,12 +141,15 @@ void PromiseCore::State::lease_over(SessionRow row, PromiseEffects& effects) {
   ++totals.sessions_lost;
   if (session.state == Session::State::Live)
     effects.emplace_back(SessionOver{session.id, SessionOver::Why::Lease, session.debt != nullptr});
+  effects.emplace_back(ForgetSession{session.id});
   finish_session(row, effects);
 }
 
 void PromiseCore::State::end_grace(PromiseEffects& effects) {
-  for (const SessionId id : std::exchange(absent, {}))
+  for (const SessionId id : std::exchange(absent, {})) {
     effects.emplace_back(SessionOver{id, SessionOver::Why::Lease});
+    effects.emplace_back(ForgetSession{id});
+  }
   if (!std::exchange(grace, false))
     return;
   effects.emplace_back(GraceOver{});
@@ -228,9 +231,12 @@ void PromiseCore::State::finish_session(SessionRow row, PromiseEffects& effects)
 Status PromiseCore::State::renew_row(SessionRow row, PromiseEffects& effects) {
   const SessionId id = sessions[row].id;
   const std::uint64_t next_break = sessions[row].next_break;
+  const std::uint64_t sent = sessions[row].sent;
   finish_session(row, effects);
   TROTH_TRY_VOID(add_session(id));
-  sessions[row_of(id)].next_break = next_break;
+  Session& fresh = sessions[row_of(id)];
+  fresh.next_break = next_break;
+  fresh.sent = sent;
   return {};
 }
 
@@ -281,8 +287,13 @@ void PromiseCore::end_session(SessionId session, SessionOver::Why why, Instant n
   State& s = *state_;
   s.advance(now, effects);
   if (std::binary_search(s.absent.begin(), s.absent.end(), session)) {
-    effects.emplace_back(SessionOver{session, why});
-    return s.former_session_is_back(session, effects);
+    // For any other reason it stays among those that changes wait for.
+    if (why == SessionOver::Why::Closed) {
+      effects.emplace_back(SessionOver{session, why});
+      effects.emplace_back(ForgetSession{session});
+      s.former_session_is_back(session, effects);
+    }
+    return;
   }
   const auto row = s.row_of(session);
   if (row == 0)
@@ -291,6 +302,7 @@ void PromiseCore::end_session(SessionId session, SessionOver::Why why, Instant n
   const bool replaced_at_once =
       why == SessionOver::Why::Replaced && s.options.bugs.has(PromiseBug::ReplacedAtOnce);
   if (why == SessionOver::Why::Closed || replaced_at_once) {
+    effects.emplace_back(ForgetSession{session});
     s.finish_session(row, effects);
   } else {
     s.doom_session(row);
@@ -310,13 +322,15 @@ void PromiseCore::State::send_breaks(SessionRow row, PromiseEffects& effects) {
   Session& session = sessions[row];
   if (!session.stream || !session.debt)
     return;
-  std::size_t under_way = session.debt->nodes_up_to(session.sent);
-  while (const promises::Break* next = session.debt->next_after(session.sent)) {
+  Debt& debt = *session.debt;
+  std::size_t under_way = debt.nodes_up_to(debt.sent);
+  while (const promises::Break* next = debt.next_after(debt.sent)) {
     const std::size_t size = std::max<std::size_t>(1, next->nodes.size());
     if (under_way > 0 && under_way + size > options.nodes_under_way)
       return;
     effects.emplace_back(SendBreak{session.id, next->number, next->clock, next->nodes});
-    session.sent = next->number;
+    debt.sent = next->number;
+    session.sent = std::max(session.sent, debt.sent);
     under_way += size;
   }
 }
@@ -335,12 +349,11 @@ void PromiseCore::State::settled(SessionRow row, const Debt::Released& free,
   released(row, free, effects);
   if (!everything)
     return;
-  const Session old = {.expires = session.expires, .sent = session.sent, .stream = session.stream};
+  const Session old = {.expires = session.expires, .stream = session.stream};
   if (!renew_row(row, effects))
     return;
   Session& fresh = sessions[row_of(session.id)];
   fresh.expires = old.expires;
-  fresh.sent = old.sent;
   fresh.stream = old.stream;
 }
 
@@ -379,7 +392,8 @@ Status PromiseCore::stream_up(SessionId id, Instant now, PromiseEffects& effects
   s.held_renewals.erase(row);
   if (!bugs.has(PromiseBug::RedialWithoutLease))
     session.expires = std::max(session.expires, s.now + s.trusted());
-  session.sent = bugs.has(PromiseBug::NoReplayOfBreaks) ? session.next_break - 1 : 0;
+  if (session.debt)
+    session.debt->sent = bugs.has(PromiseBug::NoReplayOfBreaks) ? session.next_break - 1 : 0;
   // Half as much again before it is closed again.
   const std::size_t cap = s.options.unacknowledged_nodes;
   const std::size_t owed = session.debt ? session.debt->nodes() + cap / 2 : 0;

@@ -150,6 +150,11 @@ struct SessionOver {
   enum class Why : std::uint8_t { Closed, Replaced, Lease, Misbehaved } why = Why::Closed;
   bool owing = false;  // an acknowledgement, when its lease was over
 };
+// Nobody trusts what it was promised any more: it may be taken off the stored list, not before (R10).
+// Comes with its SessionOver, or later when that was for another reason than being closed.
+struct ForgetSession {
+  SessionId session;
+};
 // Its stream is to be closed; the session goes on.
 struct CloseStream {
   SessionId session;
@@ -158,7 +163,8 @@ struct CloseStream {
 struct GraceOver {};
 
 using PromiseEffect = std::variant<SendBreak, SendUpdate, AcknowledgeRenewal, ChangeReady,
-                                   ChangeExpired, SessionOver, CloseStream, GraceOver>;
+                                   ChangeExpired, SessionOver, ForgetSession, CloseStream,
+                                   GraceOver>;
 using PromiseEffects = std::vector<PromiseEffect>;
 
 // Whose change it is. A caller's own session is not asked for what its mount has withdrawn itself:

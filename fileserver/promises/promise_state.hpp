@@ -31,7 +31,7 @@ struct Session {
   Instant expires;  // with margin
   std::unique_ptr<Debt> debt;
   std::uint64_t next_break = 1;
-  std::uint64_t sent = 0;  // breaks up to this number, on its present stream
+  std::uint64_t sent = 0;  // breaks up to this number, on whatever stream
   HolderQueue queue;
   std::uint32_t active = 0;    // of the queue, those that are promised
   std::uint32_t parked = 0;    // its own changes that wait

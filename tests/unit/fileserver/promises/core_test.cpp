@@ -316,9 +316,11 @@ TEST_CASE(
     const bool at_once = why == SessionOver::Why::Closed;
     CHECK(f.core.clean_to_stop() == at_once);
     CHECK(f.took_ready(7) == at_once);
+    CHECK(f.take<ForgetSession>().size() == (at_once ? 1 : 0));
     CHECK_FAILS(f.core.stream_up(reader, f.now, f.effects), ErrorCode::Stale);
     f.advance(seconds(12));
     CHECK(f.took_ready(7) == !at_once);
+    CHECK(f.take<ForgetSession>().size() == (at_once ? 0 : 1));
     CHECK(f.take<SessionOver>().empty());
     CHECK(f.core.counts().promises == 0);
   }

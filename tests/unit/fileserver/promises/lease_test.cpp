@@ -313,6 +313,17 @@ TEST_CASE("R10: grace ends when each session of the former life has come back or
   CHECK_FAILS(f.core.check_session(SessionId{2}), ErrorCode::Stale);
 }
 
+TEST_CASE("R10: a session of the former life that is replaced is waited for all the same") {
+  Fixture f({}, former_of({SessionId{1}}));
+  CHECK_OK(f.begin(7, {11}, {}, seconds(60)));
+  f.core.end_session(SessionId{1}, SessionOver::Why::Replaced, f.now, f.effects);
+  CHECK_FALSE(f.took_ready(7));
+  CHECK(f.take<ForgetSession>().empty());
+  f.advance(seconds(32));
+  CHECK(f.took_ready(7));
+  CHECK(f.take<ForgetSession>().size() == 1);
+}
+
 TEST_CASE("R10: in grace, too, holders of the new life are asked") {
   Fixture f({}, former_of({SessionId{1}}));
   const auto reader = f.mount(5);

@@ -181,6 +181,18 @@ TEST_CASE(
   CHECK(debt.nodes() == 0);
 }
 
+TEST_CASE("every node of a break is owed, however many there are") {
+  for (std::uint64_t nodes = 1; nodes < 40; ++nodes) {
+    Debt debt;
+    Break fresh = break_of(1, 0);
+    for (std::uint64_t node = 1; node < nodes; ++node)
+      fresh.nodes.push_back({{VolumeId{1}, NodeId{node}}, 1});
+    debt.add(std::move(fresh));
+    for (std::uint64_t node = 0; node < nodes; ++node)
+      CHECK(debt.newest(key_of(node)) == 1);
+  }
+}
+
 TEST_CASE("R29: flushing is never overdue, ends when it said, and no later than it may") {
   using std::chrono::seconds;
   const common::Instant start(seconds(100));
