@@ -42,7 +42,8 @@ inline constexpr std::size_t kHeaderSize = 5;
 // A message is a notice, not a file: what is larger is fetched by a call. One fits a TLS record
 // or spills into a second one by the header at most.
 inline constexpr std::size_t kMaxMessage = 16 * 1024;
-// Holds a service ticket with its authenticator several times over.
+// A session's id with proofs, or a service ticket with its authenticator unless it names very many
+// groups: those are shown in a call, which takes more from strangers.
 inline constexpr std::size_t kMaxCredential = 4096;
 inline constexpr std::size_t kMaxGoodbyeText = 256;
 

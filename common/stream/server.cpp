@@ -91,8 +91,6 @@ class StreamServer::Impl final : public LoopOwner {
       case Effect::Kind::HelloReceived:
         return judge(link, effect.bytes, now, more);
       case Effect::Kind::Opened:
-        opened_.insert(link.id());
-        ++stats_.opened;
         return handler_.on_open(stream);
       case Effect::Kind::Message:
         ++stats_.messages_in;
@@ -104,7 +102,7 @@ class StreamServer::Impl final : public LoopOwner {
       case Effect::Kind::Closed:
         if (effect.close.error.code == ErrorCode::ResourceExhausted)
           ++stats_.broken_by_cap;
-        if (!opened_.contains(link.id()))
+        if (!accepted_.contains(link.id()))
           return;
         ++stats_.closed;  // whoever hears of it finds it counted
         try {
@@ -113,7 +111,7 @@ class StreamServer::Impl final : public LoopOwner {
           --stats_.closed;  // on_gone() tries again
           throw;
         }
-        opened_.erase(link.id());
+        accepted_.erase(link.id());
         return;
     }
   }
@@ -123,7 +121,7 @@ class StreamServer::Impl final : public LoopOwner {
       ++stats_.handshakes_failed;
     addresses_.erase(link.id());
     admission_.left(link.id());
-    if (opened_.erase(link.id()) != 0) {  // the loop itself is ending
+    if (accepted_.erase(link.id()) != 0) {  // the loop itself is ending, or memory was short
       ++stats_.closed;
       handler_.on_close(StreamId(link.id()),
                         {.error = {ErrorCode::Cancelled, "the server stopped"}});
@@ -252,13 +250,21 @@ class StreamServer::Impl final : public LoopOwner {
     Status verdict = tl::unexpected(Error{ErrorCode::Internal, "no binding to the connection"});
     if (binding) {
       peer.tls_binding = *binding;
-      verdict = handler_.on_hello(StreamId(link.id()), peer, credential);
+      // Before the handler hears of it: what he has accepted will end for him, whatever happens.
+      const auto accepted = accepted_.insert(link.id()).first;
+      try {
+        verdict = handler_.on_hello(StreamId(link.id()), peer, credential);
+      } catch (const std::bad_alloc&) {
+        accepted_.erase(accepted);
+        throw;
+      }
+      if (!verdict)
+        accepted_.erase(accepted);
     }
-    if (verdict) {
-      link.core().accept(now, more);
-    } else {
-      link.core().refuse(verdict.error().message, now, more);
-    }
+    if (!verdict)
+      return link.core().refuse(verdict.error().message, now, more);
+    ++stats_.opened;
+    link.core().accept(now, more);
   }
 
   void deliver(Link& link, const Command& command, Instant now) {
@@ -316,7 +322,7 @@ class StreamServer::Impl final : public LoopOwner {
   // Only the loop's thread touches what follows.
   Admission admission_;
   std::unordered_map<std::uint64_t, std::string> addresses_;  // until the hello is judged
-  std::unordered_set<std::uint64_t> opened_;
+  std::unordered_set<std::uint64_t> accepted_;
   std::uint64_t next_id_ = Loop::kFirstId;
   Instant paused_until_;
   Instant next_log_;
@@ -336,6 +342,12 @@ Result<std::unique_ptr<StreamServer>> StreamServer::start(StreamServerOptions op
                                                           const Clock& clock) {
   if (!options.tls)
     return fail(ErrorCode::InvalidArgument, "streams need a TLS context");
+  const CoreOptions& core = options.core;
+  if (core.keep_alive.count() <= 0 || core.keep_alive * 3 > core.lease) {
+    return fail(ErrorCode::InvalidArgument,
+                "a keep-alive of {} ms for a lease of {} ms: it must be a third at most",
+                core.keep_alive.count(), core.lease.count());
+  }
   auto impl = std::make_unique<Impl>(std::move(options), handler, clock);
   TROTH_TRY_VOID(impl->start());
   return std::unique_ptr<StreamServer>(new StreamServer(std::move(impl)));

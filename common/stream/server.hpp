@@ -41,13 +41,14 @@ class ServerHandler {
   ServerHandler& operator=(const ServerHandler&) = delete;
   virtual ~ServerHandler() = default;
 
-  // Judges a credential: a failure refuses the stream, its sentence is sent to the mount.
+  // Judges a credential: a failure refuses the stream, its sentence is sent to the mount. What is
+  // accepted is opened next; when memory is too short for that, on_close() is all that follows.
   virtual Status on_hello(StreamId stream, const PeerInfo& peer, BytesView credential) = 0;
   virtual void on_open(StreamId) {}
   virtual void on_message(StreamId, BytesView) {}
   // Only with CoreOptions::hold_renewals: answer with acknowledge().
   virtual void on_renewal(StreamId, std::uint64_t /*number*/) {}
-  // Once for each stream that was opened; nothing about it follows.
+  // Once for each stream that on_hello() accepted; nothing about it follows.
   virtual void on_close(StreamId, const CloseInfo&) {}
 };
 
@@ -77,13 +78,15 @@ struct StreamServerStats {
   [[nodiscard]] std::uint64_t open() const { return opened - closed; }
 };
 
-// Thread-safe. Methods queue their work for the loop's thread and never block (stop() apart);
+// Thread-safe. Methods queue their work for the loop's thread and never block (stop() apart); what
+// one thread asks for is done in that order, in handlers, too;
 // Overloaded when the loop is too far behind, Cancelled after stop(). A stream that has ended is
 // no error: on_close() tells.
 class StreamServer {
  public:
   // Binds and begins to serve. Fails with Busy when the port is taken, InvalidArgument when the
-  // address is not numeric. `handler` and `clock` outlive the server.
+  // address is not numeric or no mount would accept the lease. `handler` and `clock` outlive the
+  // server.
   static Result<std::unique_ptr<StreamServer>> start(StreamServerOptions options,
                                                      ServerHandler& handler, const Clock& clock);
   ~StreamServer();  // as stop()
@@ -97,6 +100,7 @@ class StreamServer {
   Status send(StreamId stream, BytesView message);
   // The same message to every open stream.
   Status broadcast(BytesView message);
+  // Ends one stream with a reason and a text of at most 256 bytes, after what was sent before.
   Status goodbye(StreamId stream, Goodbye goodbye);
   // Answers renewals up to `number`.
   Status acknowledge(StreamId stream, std::uint64_t number);

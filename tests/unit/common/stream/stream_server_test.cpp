@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <functional>
 #include <optional>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "common/stream/client.hpp"
 #include "common/stream/server.hpp"
@@ -82,6 +85,7 @@ class Diary {
 struct ServerDiary : ServerHandler, Diary {
   std::function<Status(const PeerInfo&, BytesView)> judge;
   std::function<void(StreamId, BytesView)> answer;
+  std::function<void(StreamId, std::uint64_t)> renew;
 
   Status on_hello(StreamId stream, const PeerInfo& peer, BytesView credential) override {
     add(stream, "hello " + peer.address + " " + text(credential));
@@ -92,6 +96,11 @@ struct ServerDiary : ServerHandler, Diary {
     add(stream, "message " + text(message));
     if (answer)
       answer(stream, message);
+  }
+  void on_renewal(StreamId stream, std::uint64_t number) override {
+    add(stream, "renewal");
+    if (renew)
+      renew(stream, number);
   }
   void on_close(StreamId stream, const CloseInfo& close) override {
     add(stream,
@@ -222,6 +231,97 @@ TEST_CASE("renewals keep an idle stream up, and without them it ends") {
   REQUIRE_OK(said);
   CHECK(said->find("the lease has run out") != std::string::npos);
   CHECK(rig.at_client.count("close") == 0);
+}
+
+TEST_CASE("R11 a held renewal is answered from any thread, or the stream ends") {
+  Rig rig;
+  std::atomic<bool> answering{true};
+  Locked<std::vector<std::pair<StreamId, std::uint64_t>>> asked;
+  rig.at_server.renew = [&](StreamId stream, std::uint64_t number) {
+    asked.lock()->push_back({stream, number});
+  };
+  rig.serve(
+      {.core = {
+           .keep_alive = 30ms, .lease = 1'500ms, .lease_margin = 50ms, .hold_renewals = true}});
+  rig.run_client();
+  std::thread session([&] {
+    while (answering) {
+      for (const auto& [stream, number] : std::exchange(*asked.lock(), {}))
+        (void)rig.server->acknowledge(stream, number);
+      std::this_thread::yield();
+    }
+  });
+  rig.dial();
+  CHECK(rig.at_client.saw("renewed", 60));  // longer than the lease
+  CHECK(rig.at_client.count("close") == 0);
+  answering = false;
+  session.join();
+  CHECK(rig.at_client.saw("close: the lease has run out"));
+}
+
+TEST_CASE("a lease of ten seconds is one that mounts accept") {
+  Rig rig;
+  rig.serve({.core = {.keep_alive = 3'333ms, .lease = 10'000ms, .lease_margin = 1'000ms}});
+  rig.run_client();
+  rig.dial();
+  CHECK(rig.at_client.saw("open"));
+}
+
+TEST_CASE("a handler ends one stream with its text, after what it has said before") {
+  Rig rig;
+  rig.at_server.answer = [&](StreamId stream, BytesView message) {
+    CHECK_OK(rig.server->send(stream, bytes("first")));
+    CHECK_OK(rig.server->send(stream, message));
+    CHECK_OK(rig.server->goodbye(stream, {.reason = GoodbyeReason::Replaced,
+                                          .retry_after = 60s,
+                                          .text = "another took your place"}));
+    CHECK_OK(rig.server->send(stream, bytes("too late")));
+  };
+  rig.serve();
+  rig.run_client();
+  const StreamId one = rig.dial();
+  rig.dial();
+  REQUIRE(rig.at_client.saw("open", 2));
+  CHECK_OK(rig.client->send(one, bytes("second")));
+  REQUIRE(rig.at_client.saw("close goodbye: "));
+  CHECK(rig.at_client.saw("close goodbye: the peer said goodbye: another took your place"));
+  CHECK(rig.at_client.stream_of("close goodbye: ") == one);
+  CHECK(rig.at_client.count("message first") == 1);
+  CHECK(rig.at_client.count("message second") == 1);
+  CHECK(rig.at_client.count("message too late") == 0);
+  CHECK(rig.at_client.count("close") == 1);
+  CHECK(rig.server->stats().open() == 1);
+}
+
+TEST_CASE("what one thread sends arrives in its order, whatever others send") {
+  Rig rig;
+  rig.serve();
+  auto peer = rig.raw();
+  CHECK_OK(peer.send(encode_hello({})));
+  REQUIRE(rig.at_server.saw("open"));
+  const StreamId stream = rig.at_server.stream_of("open");
+  constexpr unsigned char kThreads = 4;
+  constexpr unsigned char kEach = 200;
+  std::vector<std::thread> threads;
+  for (unsigned char t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (unsigned char i = 0; i < kEach; ++i)
+        CHECK_OK(rig.server->send(stream, Bytes{std::byte{t}, std::byte{i}}));
+    });
+  }
+  const auto welcome = peer.read_bytes(5 + 18);
+  REQUIRE_OK(welcome);
+  const auto said = peer.read_bytes(std::size_t{7} * kThreads * kEach);
+  for (auto& thread : threads)
+    thread.join();
+  REQUIRE_OK(said);
+  REQUIRE(said->size() == std::size_t{7} * kThreads * kEach);
+  std::array<unsigned, kThreads> next{};
+  for (std::size_t at = 0; at < said->size(); at += 7) {
+    const auto thread = static_cast<unsigned char>((*said)[at + 5]);
+    REQUIRE(thread < kThreads);
+    CHECK(static_cast<unsigned char>((*said)[at + 6]) == next[thread]++);
+  }
 }
 
 TEST_CASE("a stopping server says goodbye, and the mount dials until it is back") {
@@ -407,6 +507,13 @@ TEST_CASE("bad options are refused in one sentence") {
   CHECK_FAILS(StreamServer::start(taken, rig.at_server, rig.clock), ErrorCode::Busy);
   StreamServerOptions named{.address = "localhost", .tls = rig.server_tls};
   CHECK_FAILS(StreamServer::start(named, rig.at_server, rig.clock), ErrorCode::InvalidArgument);
+  // What no mount would accept, or what would renew without pause.
+  for (const auto keep_alive : {4000ms, 0ms, -1ms}) {
+    StreamServerOptions restless{.tls = rig.server_tls,
+                                 .core = {.keep_alive = keep_alive, .lease = 10'000ms}};
+    CHECK_FAILS(StreamServer::start(restless, rig.at_server, rig.clock),
+                ErrorCode::InvalidArgument);
+  }
   rig.run_client({.streams = 1});
   CHECK_FAILS(rig.client->dial({.address = "host.name", .port = 1}), ErrorCode::InvalidArgument);
   rig.dial();
