@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+#include <utility>
 
 #include <nlohmann/json.hpp>
+
+#include "common/wire/hex.hpp"
+#include "common/wire/json.hpp"
 
 namespace common::rpc {
 namespace {
@@ -49,36 +52,16 @@ bool is_trace(std::string_view text) {
          });
 }
 
-// Nesting is checked on the text, before a tree is built from it.
-bool depth_is_bounded(std::string_view text) {
-  std::size_t depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') {
-        ++i;
-      } else if (c == '"') {
-        in_string = false;
-      }
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxJsonDepth)
-        return false;
-    } else if ((c == '}' || c == ']') && depth > 0) {
-      --depth;
-    }
-  }
-  return true;
-}
-
-nlohmann::json parse_object(std::string_view text) {
-  if (!depth_is_bounded(text))
-    return nlohmann::json(nlohmann::json::value_t::discarded);
-  auto value = nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
+// Bodies are capped before they come here, so only depth is left to be limited: each byte of a text
+// is at most one value.
+Result<nlohmann::json> parse_object(std::string_view text) {
+  const wire::JsonLimits limits{.bytes = text.size(),
+                                .depth = kMaxJsonDepth,
+                                .values = text.size(),
+                                .text_bytes = text.size()};
+  TROTH_TRY(auto value, wire::parse_json(text, limits));
   if (!value.is_object())
-    return nlohmann::json(nlohmann::json::value_t::discarded);
+    return fail(ErrorCode::Protocol, "not a JSON object");
   return value;
 }
 
@@ -89,9 +72,9 @@ std::string json_string(std::string_view text) {
 Status decode_optional_fields(const nlohmann::json& object, CallHead& head) {
   if (auto id = object.find("id"); id != object.end()) {
     const auto* text = id->get_ptr<const std::string*>();
-    const auto parsed = text == nullptr ? std::nullopt : operation_id_from_hex(*text);
+    const auto parsed = wire::operation_id_from_hex(text != nullptr ? *text : std::string());
     if (!parsed)
-      return fail(ErrorCode::InvalidArgument, "\"id\" must be 32 hex digits");
+      return fail(ErrorCode::InvalidArgument, "\"id\" must be 32 hex digits in lower case");
     head.id = *parsed;
   }
   if (auto deadline = object.find("deadline_ms"); deadline != object.end()) {
@@ -161,32 +144,13 @@ bool is_operation_name(std::string_view name) {
          });
 }
 
-std::string to_hex(OperationId id) {
-  return fmt::format("{:016x}{:016x}", id.high, id.low);
-}
-
-std::optional<OperationId> operation_id_from_hex(std::string_view text) {
-  if (text.size() != 32)
-    return std::nullopt;
-  OperationId id;
-  const char* middle = text.data() + 16;
-  const char* end = text.data() + 32;
-  const auto high = std::from_chars(text.data(), middle, id.high, 16);
-  const auto low = std::from_chars(middle, end, id.low, 16);
-  if (high.ec != std::errc{} || high.ptr != middle)
-    return std::nullopt;
-  if (low.ec != std::errc{} || low.ptr != end)
-    return std::nullopt;
-  return id;
-}
-
 std::string encode_request_head(const CallHead& head, std::string_view args) {
   std::string text;
   text.reserve(128 + args.size());
   text += R"({"v":1,)";
   if (head.id != OperationId{}) {
     text += R"("id":")";
-    text += to_hex(head.id);
+    text += wire::to_hex(head.id);
     text += R"(",)";
   }
   if (!head.trace.empty()) {
@@ -203,10 +167,12 @@ std::string encode_request_head(const CallHead& head, std::string_view args) {
 }
 
 Result<CallHead> decode_request_head(std::string_view text, nlohmann::json& args) {
-  nlohmann::json object = parse_object(text);
-  if (object.is_discarded()) {
+  auto parsed = parse_object(text);
+  if (!parsed && parsed.error().code == ErrorCode::ResourceExhausted)
+    return tl::unexpected(std::move(parsed.error()));
+  if (!parsed)
     return fail(ErrorCode::InvalidArgument, "the request head is not a JSON object");
-  }
+  nlohmann::json& object = *parsed;
   const auto version = object.find("v");
   if (version == object.end() || !version->is_number_unsigned()) {
     return fail(ErrorCode::InvalidArgument, "the request head names no protocol version");
@@ -245,7 +211,7 @@ std::string encode_error(std::uint64_t epoch, const Error& error, std::string_vi
   if (const std::string_view name = errno_name(error.error_number); !name.empty())
     text += fmt::format(R"(,"errno":"{}")", name);
   if (!error.detail.empty() && error.detail.size() <= kMaxErrorDetailBytes &&
-      !parse_object(error.detail).is_discarded()) {
+      parse_object(error.detail)) {
     text += R"(,"detail":)";
     text += error.detail;
   }
@@ -254,12 +220,15 @@ std::string encode_error(std::uint64_t epoch, const Error& error, std::string_vi
 }
 
 Result<ReplyHead> decode_reply(int status, std::string_view text, nlohmann::json& result) {
-  nlohmann::json object = parse_object(text);
-  if (object.is_discarded()) {
+  auto parsed = parse_object(text);
+  if (!parsed) {
+    if (parsed.error().code == ErrorCode::ResourceExhausted)
+      return tl::unexpected(std::move(parsed.error()));
     if (status == 200)
       return fail(ErrorCode::Protocol, "the reply is not a JSON object");
     return ReplyHead{0, Error{code_of_http_status(status), fmt::format("HTTP status {}", status)}};
   }
+  nlohmann::json& object = *parsed;
   ReplyHead head;
   if (auto epoch = object.find("epoch"); epoch != object.end() && epoch->is_number_unsigned()) {
     head.epoch = epoch->get<std::uint64_t>();

@@ -50,10 +50,6 @@ struct CallHead {
 // True for 1 to 32 of a-z 0-9 - _.
 bool is_operation_name(std::string_view name);
 
-// 32 hex digits and back.
-std::string to_hex(OperationId id);
-std::optional<OperationId> operation_id_from_hex(std::string_view text);
-
 // The request head's text; `args` must be JSON already, empty means `{}`.
 std::string encode_request_head(const CallHead& head, std::string_view args);
 

@@ -1,6 +1,7 @@
 #include "common/wire/json.hpp"
 
 #include <exception>
+#include <new>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -38,10 +39,12 @@ class BoundedBuilder {
   bool key(std::string& name) {
     if (name.size() > limits_.text_bytes)
       return text_too_long();
-    if (open_.back()->contains(name)) {
-      return stop(ErrorCode::Protocol, fmt::format("key '{}' appears twice", printable(name)));
+    const auto [member, is_new] = open_.back()->emplace(std::move(name), nullptr);
+    if (!is_new) {
+      return stop(ErrorCode::Protocol,
+                  fmt::format("key '{}' appears twice", printable(member.key())));
     }
-    key_ = std::move(name);
+    member_ = &member.value();
     return true;
   }
 
@@ -91,7 +94,8 @@ class BoundedBuilder {
       parent.push_back(std::move(value));
       return &parent.back();
     }
-    return &(parent[key_] = std::move(value));
+    *member_ = std::move(value);
+    return member_;
   }
 
   template <typename T>
@@ -118,7 +122,7 @@ class BoundedBuilder {
   JsonLimits limits_;
   Json root_;
   std::vector<Json*> open_;
-  std::string key_;
+  Json* member_ = nullptr;  // of the innermost object: where the value of the last key goes
   std::size_t values_ = 0;
   std::optional<Error> error_;
 };
@@ -138,6 +142,8 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
   bool complete = false;
   try {
     complete = Json::sax_parse(text.begin(), text.end(), &builder);
+  } catch (const std::bad_alloc&) {
+    return tl::unexpected(Error{ErrorCode::ResourceExhausted, "memory is short"});
   } catch (const std::exception&) {
     return fail(ErrorCode::Protocol, "not JSON");
   }

@@ -21,7 +21,8 @@ struct JsonLimits {
   std::size_t text_bytes = std::size_t{1} << 20;  // of one string, after unescaping
 };
 
-// The value, or Protocol with the byte where the text goes wrong, TooLarge if a limit is reached.
+// The value, or Protocol with the byte where the text goes wrong, TooLarge if a limit is reached,
+// ResourceExhausted if memory is short.
 // Duplicate keys are refused: two readers could take different ones. Never throws.
 Result<nlohmann::json> parse_json(std::string_view text, const JsonLimits& limits = {});
 
