@@ -76,18 +76,33 @@ Result<RawPeer> RawPeer::dial(std::uint16_t port, const std::string& from, Milli
 
 Result<RawPeer> RawPeer::dial_tls(std::uint16_t port, common::tls::ContextPtr context,
                                   const std::string& from, Milliseconds patience) {
-  const auto until = Steady::now() + patience;
   TROTH_TRY(auto peer, dial(port, from, patience));
   TROTH_TRY(auto session,
             common::tls::Connection::connect(std::move(context), peer.fd(), "127.0.0.1"));
   peer.tls_.emplace(std::move(session));
+  TROTH_TRY_VOID(peer.shake_hands(patience));
+  return peer;
+}
+
+Result<RawPeer> RawPeer::accept_tls(UniqueFd socket, common::tls::ContextPtr context,
+                                    Milliseconds patience) {
+  RawPeer peer;
+  peer.socket_ = std::move(socket);
+  TROTH_TRY(auto session, common::tls::Connection::accept(std::move(context), peer.fd()));
+  peer.tls_.emplace(std::move(session));
+  TROTH_TRY_VOID(peer.shake_hands(patience));
+  return peer;
+}
+
+Status RawPeer::shake_hands(Milliseconds patience) {
+  const auto until = Steady::now() + patience;
   for (;;) {
-    TROTH_TRY(const auto progress, peer.tls_->handshake());
+    TROTH_TRY(const auto progress, tls_->handshake());
     if (progress.finished())
-      return peer;
+      return {};
     if (progress.closed)
       return common::fail(ErrorCode::Unavailable, "closed in the handshake");
-    TROTH_TRY_VOID(wait_for(peer.fd(), progress.want_write ? POLLOUT : POLLIN, until));
+    TROTH_TRY_VOID(wait_for(fd(), progress.want_write ? POLLOUT : POLLIN, until));
   }
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// A client that says exactly the bytes a test wants, over TCP or TLS, from a loopback address of
-// its choice. For what no honest client would send.
+// A peer that says exactly the bytes a test wants, over TCP or TLS: a client from a loopback
+// address of its choice, or the server's side. For what no honest peer would send.
 
 #include <chrono>
 #include <cstdint>
@@ -30,6 +30,11 @@ class RawPeer {
                                           const std::string& from = "",
                                           Milliseconds patience = kPatience);
 
+  // The server's side of an accepted socket, after the handshake.
+  static common::Result<RawPeer> accept_tls(common::UniqueFd socket,
+                                            common::tls::ContextPtr context,
+                                            Milliseconds patience = kPatience);
+
   // Writes all of it, or fails: DeadlineExceeded, or the connection's own error.
   common::Status send(std::string_view text, Milliseconds patience = kPatience);
   common::Status send(std::span<const std::byte> data, Milliseconds patience = kPatience);
@@ -52,6 +57,7 @@ class RawPeer {
   void reset();
 
  private:
+  common::Status shake_hands(Milliseconds patience);
   common::Result<std::string> take(Milliseconds patience, std::size_t at_least, bool to_end);
 
   common::UniqueFd socket_;

@@ -1,12 +1,11 @@
 #pragma once
 
-// A TLS peer that says exactly what a test wants, for either side of a connection. Blocking, with
-// a deadline on everything; a failure is an empty answer or `false`, so that tests read plainly.
+// RawPeer for tests that play scripts, on either side of a connection: a failure is an empty answer
+// or `false`, so that they read plainly. And a server that plays one.
 
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,79 +15,42 @@
 #include <thread>
 
 #include "common/rpc/socket.hpp"
-#include "common/tls/connection.hpp"
+#include "tests/support/raw_peer.hpp"
 
 namespace test_support {
 
 class RawTls {
  public:
-  static constexpr std::chrono::seconds kLimit{10};
-
   // Dials and shakes hands; `good()` says whether that worked.
-  RawTls(const common::tls::ContextPtr& context, std::uint16_t port) {
-    auto dialled = common::rpc::dial("127.0.0.1", port, common::rpc::now() + kLimit);
-    if (!dialled)
-      return;
-    socket_ = *std::move(dialled);
-    auto session = common::tls::Connection::connect(context, socket_.get(), "127.0.0.1");
-    if (session)
-      shake(*std::move(session));
-  }
+  RawTls(const common::tls::ContextPtr& context, std::uint16_t port)
+      : RawTls(RawPeer::dial_tls(port, context)) {}
   // The server's side of an accepted socket.
   RawTls(const common::tls::ContextPtr& context, common::UniqueFd socket)
-      : socket_(std::move(socket)) {
-    auto session = common::tls::Connection::accept(context, socket_.get());
-    if (session)
-      shake(*std::move(session));
-  }
+      : RawTls(RawPeer::accept_tls(std::move(socket), context)) {}
   ~RawTls() { hang_up(); }
   RawTls(const RawTls&) = delete;
   RawTls& operator=(const RawTls&) = delete;
 
-  [[nodiscard]] bool good() const { return tls_.has_value(); }
-  [[nodiscard]] int fd() const { return socket_.get(); }
+  [[nodiscard]] bool good() const { return peer_.has_value(); }
+  [[nodiscard]] int fd() const { return peer_->fd(); }
 
   // One record for one call. False once the peer is gone.
-  bool send(std::string_view text) {
-    auto left = std::as_bytes(std::span(text.data(), text.size()));
-    while (!left.empty()) {
-      const auto step = tls_->write(left);
-      if (!step || step->closed)
-        return false;
-      left = left.subspan(step->done);
-      if (step->done == 0 && !wait(step->want_read ? POLLIN : POLLOUT))
-        return false;
-    }
-    return true;
-  }
+  bool send(std::string_view text) { return peer_->send(text).has_value(); }
 
   // Reads until `done(received)`; what was received, even if the peer closed or time ran out.
   std::string receive_until(const std::function<bool(std::string_view)>& done) {
     std::string received;
-    std::byte buffer[16384];
     while (!done(received)) {
-      const auto step = tls_->read(buffer);
-      if (!step || step->closed) {
-        closed_ = true;
+      const auto some = peer_->read_some();
+      closed_ = closed_ || (some && some->empty());
+      if (!some || some->empty())
         break;
-      }
-      received.append(reinterpret_cast<const char*>(buffer), step->done);
-      if (step->done == 0 && !wait(step->want_write ? POLLOUT : POLLIN))
-        break;
+      received += *some;
     }
     return received;
   }
   // One whole HTTP message with a Content-Length.
-  std::string receive_message() {
-    return receive_until([](std::string_view text) {
-      const auto head = text.find("\r\n\r\n");
-      const auto length = text.find("Content-Length: ");
-      if (head == std::string_view::npos || length > head)
-        return false;
-      const auto size = std::stoul(std::string(text.substr(length + 16, 20)));
-      return text.size() >= head + 4 + size;
-    });
-  }
+  std::string receive_message() { return peer_->read_reply().value_or(""); }
   // Everything until the peer closes; closed() tells whether it did.
   std::string receive_all() {
     return receive_until([](std::string_view) { return false; });
@@ -97,45 +59,28 @@ class RawTls {
 
   // Says that nothing more will come, and goes on reading.
   void close_notify() {
-    if (tls_)
-      tls_->close_notify();
+    if (peer_)
+      peer_->tls()->close_notify();
   }
   void hang_up() {
     close_notify();
     drop();
   }
   // Without a goodbye.
-  void drop() {
-    tls_.reset();
-    socket_.reset();
-  }
+  void drop() { peer_.reset(); }
   // So that the peer sees a reset.
   void reset() {
-    const linger now{1, 0};
-    ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    peer_->reset();
     drop();
   }
 
  private:
-  bool wait(short events) {
-    return common::rpc::wait_for(socket_.get(), events, common::rpc::now() + kLimit) ==
-           common::rpc::Ready::Yes;
-  }
-  void shake(common::tls::Connection session) {
-    for (;;) {
-      const auto step = session.handshake();
-      if (!step || step->closed)
-        return;
-      if (step->finished())
-        break;
-      if (!wait(step->want_write ? POLLOUT : POLLIN))
-        return;
-    }
-    tls_.emplace(std::move(session));
+  explicit RawTls(common::Result<RawPeer> peer) {
+    if (peer)
+      peer_.emplace(*std::move(peer));
   }
 
-  common::UniqueFd socket_;
-  std::optional<common::tls::Connection> tls_;
+  std::optional<RawPeer> peer_;
   bool closed_ = false;
 };
 
