@@ -90,6 +90,20 @@ DOCTEST_REGISTER_LISTENER("run.py", 1, ReportListener);
 
 }  // namespace
 
+void report_check(bool passed, const Outcome& outcome, bool required, const char* file, int line,
+                  const char* what) {
+  if (passed) {
+    CHECK(passed);
+    return;
+  }
+  const std::string said = fmt::format("{}: {}", what, outcome.text());
+  if (required) {
+    ADD_FAIL_AT(file, line, said);
+  } else {
+    ADD_FAIL_CHECK_AT(file, line, said);
+  }
+}
+
 void report_skip(const char* file, std::string_view reason) {
   std::printf("SKIPPED: %s: %.*s\n", file, static_cast<int>(reason.size()), reason.data());
   std::fflush(stdout);

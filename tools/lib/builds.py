@@ -27,7 +27,7 @@ KINDS = {
     # The same with the checks that cost most to compile (see meson.build).
     "ub": ("build-ub", "gcc", ["-Db_sanitize=address,undefined", "-Devery_ub_check=true", "-Dwerror=true", LINES_ONLY]),
     # What is installed, run and measured. Whoever installs it may have a compiler that warns of more.
-    "release": ("build-release", "gcc", ["--buildtype=release", "-Doptimization=2"]),
+    "release": ("build-release", "gcc", ["--buildtype=release", "-Doptimization=2", "-Dprecompiled=true"]),
     # Optimised, with assertions.
     "soak": ("build-soak", "gcc", ["-Db_ndebug=false", LINES_ONLY]),
     "tsan": ("build-tsan", "gcc", ["-Db_sanitize=thread", "-Dwerror=true", "-Doptimization=1", LINES_ONLY]),

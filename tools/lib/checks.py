@@ -12,7 +12,7 @@ import builds
 
 # GCC's own words that clang does not know, and what is not needed to parse.
 DROPPED = re.compile(r"^(-fsanitize=.*|-fno-sanitize=.*|-fPI[CE]|-fpi[ce]|-pthread|-fstack-protector.*|-ffile-prefix-map=.*|-fno-omit-frame-pointer|-g\d?|-O\S*|-c|-MD|-MQ|-MF|-o|-Werror|-pipe"
-                     r"|-Wno-missing-designated-field-initializers|-fdiagnostics-color=.*|-fpch-deps|--include=common/precompiled\.inc"
+                     r"|-Wno-missing-designated-field-initializers|-fdiagnostics-color=.*|--param=.*|-fpch-deps|--include=common/precompiled\.inc"
                      r"|-W(no-)?invalid-pch)$")
 WITH_VALUE = {"-o", "-MQ", "-MF"}
 THREAD_SAFETY = ["-fsyntax-only", "-Wthread-safety", "-Werror=thread-safety", "-Wno-unknown-warning-option",
@@ -123,11 +123,10 @@ def _cannot_lock(kind):
     return found
 
 
-def thread_safety():
-    # Product sources all: clang must be able to build them. Tests only where there can be a lock.
-    free, tests = _cannot_lock("test"), os.path.join(builds.ROOT, "tests", "")
-    sources = [entry for entry in _our_sources("test")
-               if not (entry[0].startswith(tests) and entry[0] in free)]
+def thread_safety(everything=False):
+    """Sources in which there can be a lock; with `everything` all, since clang must be able to build them."""
+    free = set() if everything else _cannot_lock("test")
+    sources = [entry for entry in _our_sources("test") if entry[0] not in free]
     rule = f"clang++ $args {' '.join(THREAD_SAFETY)} -MD -MF $out.d -MT $out $in && touch $out"
     return _run_ninja("thread-safety", rule, sources, precompiled=True)
 

@@ -201,7 +201,7 @@ def stages(report, options):
     # Also after a failed build: what was built can tell more. What was not counts as failed there.
     if fine or os.path.exists(os.path.join(builds.directory("test"), "meson-info", "intro-tests.json")):
         report.run("tests", run_tests, report, "test", *selection)
-        report.run("clang thread safety", checks.thread_safety)
+        report.run("clang thread safety", checks.thread_safety, options.all)
     if not options.quick:
         if report.run("release build", build, "release", True):
             report.run("release smoke test", smoke)
