@@ -12,7 +12,7 @@
 namespace common::auth {
 namespace {
 
-constexpr const char* kType = "user";
+constexpr const char* kKeyType = "user";
 // What a key of this type may hold.
 constexpr std::size_t kMaxPayload = 32767;
 // The owner may do everything, nobody else anything; possession is not asked for, because a user's
@@ -21,7 +21,7 @@ constexpr unsigned long kOwnerOnly = 0x3f3f0000;
 
 // The id of our key in the user's keyring; negative with errno.
 long find_key(const std::string& name) {
-  return ::syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_USER_KEYRING, kType, name.c_str(), 0);
+  return ::syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_USER_KEYRING, kKeyType, name.c_str(), 0);
 }
 
 tl::unexpected<Error> refused_by_kernel(int error, std::string_view doing) {
@@ -61,7 +61,7 @@ class KeyringStore final : public CredentialStore {
   Status write(const StoreLock&, ByteView bytes) override {
     if (bytes.size() > kMaxPayload)
       return fail(ErrorCode::TooLarge, "the tickets are too large for the kernel's keyring");
-    const long key = ::syscall(SYS_add_key, kType, name_.c_str(), bytes.data(), bytes.size(),
+    const long key = ::syscall(SYS_add_key, kKeyType, name_.c_str(), bytes.data(), bytes.size(),
                                KEY_SPEC_USER_KEYRING);
     if (key < 0)
       return refused_by_kernel(errno, "write to");

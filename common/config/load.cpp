@@ -22,7 +22,7 @@ namespace {
 // Bytes of a wrong value that a message shows.
 constexpr std::size_t kMaxShown = 64;
 
-std::string shown(std::string_view text) {
+std::string escaped(std::string_view text) {
   std::string out;
   if (!log::append_escaped(out, text, log::Quoting::Quoted, kMaxShown))
     out += "...";
@@ -170,7 +170,7 @@ struct Schema::Loader {
           sounds_secret(key) ? "secrets do not belong in the configuration: name a file instead"
                              : advice(key, key_names(section));
       problem(node.source(),
-              fmt::format("unknown key \"{}\" in [{}]; {}", shown(key), section, say));
+              fmt::format("unknown key \"{}\" in [{}]; {}", escaped(key), section, say));
       return;
     }
     const RawValue raw = to_raw(node);
@@ -179,7 +179,7 @@ struct Schema::Loader {
     if (!commit) {
       const char* quote = raw.kind == RawValue::Kind::Text ? "\"" : "";
       problem(node.source(), fmt::format("[{}] {} is {}{}{}; expected {}", section, key, quote,
-                                         shown(raw.text), quote, commit.error().message));
+                                         escaped(raw.text), quote, commit.error().message));
       return;
     }
     found[setting] = {*std::move(commit),
@@ -196,12 +196,12 @@ struct Schema::Loader {
                   ? fmt::format("\"{0}\" must be a section, written [{0}]", name)
                   : fmt::format("\"{}\" stands outside every section; expected it below one of "
                                 "[{}]",
-                                shown(name), fmt::join(known, "], [")));
+                                escaped(name), fmt::join(known, "], [")));
       return;
     }
     if (!is_known) {
       problem(node.source(),
-              fmt::format("unknown section [{}]; {}", shown(name), advice(name, known)));
+              fmt::format("unknown section [{}]; {}", escaped(name), advice(name, known)));
       return;
     }
     for (const auto& [key, value] : *table)
@@ -246,7 +246,7 @@ struct Schema::Loader {
       auto commit = setting.accept(raw, std::filesystem::current_path(ignored).string());
       if (!commit) {
         return fail(ErrorCode::InvalidArgument, "environment variable {} is \"{}\"; expected {}",
-                    name, shown(value), commit.error().message);
+                    name, escaped(value), commit.error().message);
       }
       found[&setting] = {*std::move(commit), name};
       return {};
@@ -268,7 +268,7 @@ struct Schema::Loader {
       return {};
     const std::string meant = closest_word(name, known);
     return fail(ErrorCode::InvalidArgument, "environment variable {} names no setting; {}",
-                shown(name),
+                escaped(name),
                 meant.empty() ? "unset it, or see --help for all of them"
                               : fmt::format("did you mean {}?", meant));
   }

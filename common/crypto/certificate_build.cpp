@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kMaxDnsName = 253;
 constexpr std::size_t kMaxCommonName = 64;  // X.520's own limit
-constexpr std::size_t kMaxNames = 32;
+constexpr std::size_t kMaxRequested = 32;
 
 tl::unexpected<Error> build_failure() {
   return openssl::failure(ErrorCode::Internal, "build a certificate");
@@ -112,8 +112,8 @@ Status push_address(GENERAL_NAMES* names, const std::string& address) {
 }
 
 Status set_names(X509* certificate, const CertificateRequest& request) {
-  if (request.dns_names.size() + request.addresses.size() > kMaxNames) {
-    return fail(ErrorCode::TooLarge, "a certificate has at most {} names", kMaxNames);
+  if (request.dns_names.size() + request.addresses.size() > kMaxRequested) {
+    return fail(ErrorCode::TooLarge, "a certificate has at most {} names", kMaxRequested);
   }
   const openssl::GeneralNames names(sk_GENERAL_NAME_new_null());
   if (!names)

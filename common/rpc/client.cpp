@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kBatch = 256 * 1024;
 constexpr std::size_t kRecord = 16 * 1024;
 // Raw bytes up to this size leave together with the head.
-constexpr std::size_t kInlineBytes = 8 * 1024;
+constexpr std::size_t kSentWithHead = 8 * 1024;
 // An HTTP head of ours, which names a server and an operation; only so that the buffer does not
 // have to grow, which would leave a copy behind.
 constexpr std::size_t kMostOfHead = 1024;
@@ -227,7 +227,7 @@ Status Client::send_request(Exchange& exchange) {
   const std::uint64_t size = json.size() + (request.has_bytes() ? 4 + raw : 0);
   const std::size_t with_it = request.source ? 0 : request.bytes.size();
   out_.clear();
-  out_.reserve(kMostOfHead + json.size() + (with_it <= kInlineBytes ? with_it : 0));
+  out_.reserve(kMostOfHead + json.size() + (with_it <= kSentWithHead ? with_it : 0));
   out_ += "POST /v1/";
   out_ += request.service;
   out_ += '/';
@@ -246,7 +246,7 @@ Status Client::send_request(Exchange& exchange) {
     TROTH_TRY_VOID(send(exchange, bytes_of(out_)));
     return send_source(exchange);
   }
-  if (request.bytes.size() <= kInlineBytes) {
+  if (request.bytes.size() <= kSentWithHead) {
     out_.append(reinterpret_cast<const char*>(request.bytes.data()), request.bytes.size());
     Status sent = send(exchange, bytes_of(out_));
     wipe_if_small(out_);  // these may be a password

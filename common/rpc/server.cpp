@@ -23,7 +23,7 @@ namespace common::rpc {
 namespace {
 
 // Names in the epoll set; connections have ids above the table's first.
-constexpr std::uint64_t kStopId = 2;
+constexpr std::uint64_t kWorkersStopId = 2;
 constexpr std::uint64_t kWokenId = 3;
 
 // Started at once; more are added whenever the last waiting one gets work.
@@ -126,7 +126,7 @@ Status Server::Impl::open_epoll() {
     return fail_errno(errno, "epoll");
   epoll_event event{};
   event.events = EPOLLIN;  // stays readable once written: every worker sees it
-  event.data.u64 = kStopId;
+  event.data.u64 = kWorkersStopId;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_event_.get(), &event) != 0) {
     return fail_errno(errno, "epoll");
   }
@@ -195,7 +195,7 @@ void Server::Impl::worker_main() {
       shared_.woken->heard();
       continue;
     }
-    if (event.data.u64 == kStopId)
+    if (event.data.u64 == kWorkersStopId)
       break;
     begin_work();
     handle(event.data.u64);

@@ -17,7 +17,7 @@
 namespace common::stream {
 namespace {
 
-constexpr std::chrono::milliseconds kStopWait{1'500};
+constexpr std::chrono::milliseconds kHangUpWait{1'500};
 
 struct Target {
   SocketAddress to;
@@ -94,7 +94,7 @@ class StreamClient::Impl final : public LoopOwner {
     const Status asked = loop_.post({.call = [this](Instant now) { begin_stop(now); }});
     if (asked) {
       MutexLock lock(mutex_);
-      const Instant give_up = clock_.now() + kStopWait;
+      const Instant give_up = clock_.now() + kHangUpWait;
       while (!all_gone_ && clock_.now() < give_up) {
         stop_cv_.wait_for(mutex_, give_up - clock_.now());
       }

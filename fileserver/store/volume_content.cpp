@@ -14,7 +14,7 @@ using common::fail_posix;
 
 // Each failed attempt means that another commit won; so many in a row mean that the caller should
 // take a lock.
-constexpr int kMostAttempts = 64;
+constexpr int kMostMerges = 64;
 
 // A node's attributes and bytes of one moment.
 struct Base {
@@ -89,7 +89,7 @@ Result<CommitReply> commit_content(Volume::Parts& parts, const CommitRequest& re
     TROTH_TRY(Content content, make(upload, base));
     auto done = parts.commit(
         with_content(request, &upload, node, std::move(content), wanted.value_or(version)));
-    if (done || attempt == kMostAttempts)
+    if (done || attempt == kMostMerges)
       return done;
     const bool gone = done.error().code == ErrorCode::Unavailable && !parts.follows.load();
     if (gone && request.upload == nullptr)
@@ -189,7 +189,7 @@ Result<Volume::ReadReply> Volume::read(NodeId node, std::uint64_t offset, std::s
     if (length)
       return ReadReply{*length, base.attributes};
     // Overwritten and forgotten while we read? Then the new version is the answer.
-    if (at || attempt == kMostAttempts)
+    if (at || attempt == kMostMerges)
       return tl::unexpected(std::move(length).error());
     TROTH_TRY(const Base now, read_base(*parts_, node, at));
     if (now.attributes.data_version == base.attributes.data_version)

@@ -76,8 +76,13 @@ def _run(command, environment=None):
         raise BuildError(f"{command[0]} ended with {code}")
 
 
-def configure(kind):
-    """Make the build directory, or make it again if it was made with other options."""
+# For a build of everything from nothing; see meson.build.
+TOGETHER = ["-Dtogether=true"]
+
+
+def configure(kind, everything=False):
+    """Make the build directory, or make it again if it was made with other options. How a new one is
+    made depends on whether `everything` is going to be built."""
     where, _, options = KINDS[kind]
     path, stamp = directory(kind), os.path.join(directory(kind), ".troth-options")
     wanted = json.dumps([kind, options, _environment(kind)["CXX"]])
@@ -90,7 +95,7 @@ def configure(kind):
     shutil.rmtree(path, ignore_errors=True)
     quiet = os.path.join(ROOT, where + ".configure.log")
     with open(quiet, "wb") as log:
-        done = subprocess.run(["meson", "setup", path, ROOT, *options], env=_environment(kind),
+        done = subprocess.run(["meson", "setup", path, ROOT, *options, *(TOGETHER if everything else ())], env=_environment(kind),
                               stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
     if done.returncode != 0:
         with open(quiet, encoding="utf-8", errors="replace") as log:

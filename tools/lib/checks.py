@@ -14,7 +14,6 @@ import builds
 DROPPED = re.compile(r"^(-fsanitize=.*|-fno-sanitize=.*|-fPI[CE]|-fpi[ce]|-pthread|-fstack-protector.*|-ffile-prefix-map=.*|-fno-omit-frame-pointer|-g\d?|-O\S*|-c|-MD|-MQ|-MF|-o|-Werror|-pipe"
                      r"|-Wno-missing-designated-field-initializers|-fdiagnostics-color=.*|--param=.*|-fpch-deps|--include=common/precompiled\.inc"
                      r"|-W(no-)?invalid-pch)$")
-WITH_VALUE = {"-o", "-MQ", "-MF"}
 THREAD_SAFETY = ["-fsyntax-only", "-Wthread-safety", "-Werror=thread-safety", "-Wno-unknown-warning-option",
                  "-Wno-unused-command-line-argument"]
 # What most sources include, parsed once: with these precompiled the check takes half as long. Headers
@@ -28,26 +27,31 @@ PRECOMPILED = {"product": COMMON_HEADERS, "tests": COMMON_HEADERS + ["doctest/do
 PRECOMPILED_ARGUMENTS = ["-std=c++20", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", "-pthread", "-w"]
 
 
+def _taken_together(generated):
+    """The sources that meson's own ones include, when several are compiled as one."""
+    for path in generated:
+        if re.search(r"-unity\d+\.cpp$", path):
+            with open(path, encoding="utf-8") as file:
+                for source in re.findall(r'^#include\s*[<"](.+)[>"]', file.read(), re.MULTILINE):
+                    yield os.path.normpath(source)
+
+
 def _our_sources(kind):
-    """(source file, compiler arguments) of each source of ours, once."""
-    with open(os.path.join(builds.directory(kind), "compile_commands.json"), encoding="utf-8") as file:
-        entries = json.load(file)
+    """(source file, compiler arguments) of each source of ours, once, in whatever pieces it is compiled."""
+    with open(os.path.join(builds.directory(kind), "meson-info", "intro-targets.json"), encoding="utf-8") as file:
+        targets = json.load(file)
     seen = {}
-    for entry in entries:
-        source = os.path.normpath(os.path.join(entry["directory"], entry["file"]))
-        relative = os.path.relpath(source, builds.ROOT)
-        if relative.startswith(("subprojects", "build", "..")) or not source.endswith(".cpp"):
+    for group in (group for target in targets for group in target.get("target_sources", ())):
+        if group.get("language") != "cpp":
             continue
-        arguments, skip = [], False
-        for word in shlex.split(entry["command"]):
-            if skip or DROPPED.match(word):
-                skip = not skip and word in WITH_VALUE
+        arguments = None
+        for source in [*group["sources"], *_taken_together(group.get("generated_sources", ()))]:
+            relative = os.path.relpath(source, builds.ROOT)
+            if relative.startswith(("subprojects", "build", "..")) or not source.endswith(".cpp") or source in seen:
                 continue
-            arguments.append(word)
-        while arguments and not arguments[0].startswith("-"):  # ccache, g++
-            arguments.pop(0)
-        seen.setdefault(source, [word for word in arguments if os.path.normpath(
-            os.path.join(entry["directory"], word)) != source])
+            if arguments is None:
+                arguments = [word for word in group["parameters"] if not DROPPED.match(word)]
+            seen[source] = arguments
     return sorted(seen.items())
 
 
@@ -119,7 +123,7 @@ def _cannot_lock(kind):
         files = [os.path.normpath(os.path.join(builds.directory(kind), name.strip())) for name in files]
         locks = os.path.join(builds.ROOT, "common", "sync", "")
         if head.endswith("(VALID)") and files and not any(name.startswith(locks) for name in files):
-            found.add(files[0])
+            found.update(name for name in files if name.endswith(".cpp"))
     return found
 
 

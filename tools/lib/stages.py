@@ -101,7 +101,7 @@ def run_tests(report, kind, *arguments):
 
 def build(kind, installed_only=False, prefix=None):
     """Everything, what is installed, or the programs whose names begin with the prefix."""
-    builds.configure(kind)
+    builds.configure(kind, everything=kind in ("test", "release"))
     builds.refresh(kind)
     programs, installed = builds.targets(kind)
     wanted = installed if installed_only else ()

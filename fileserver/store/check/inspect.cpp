@@ -17,7 +17,7 @@ namespace {
 using common::ErrorCode;
 using common::fail;
 
-constexpr std::chrono::minutes kLongestRead{10};
+constexpr std::chrono::minutes kLongestLook{10};
 
 struct Opened {
   std::unique_ptr<common::db::Database> db;
@@ -32,7 +32,7 @@ Result<Opened> open_volume(const std::string& directory, const InspectOptions& o
   Opened opened;
   common::db::Options how;
   how.application_id = kVolumeApplicationId;
-  how.longest_read = kLongestRead;
+  how.longest_read = kLongestLook;
   TROTH_TRY(opened.db, common::db::Database::open(metadata_path(directory), std::move(how),
                                                   volume_migrations(), clock));
   TROTH_TRY(auto row, opened.db->read([](ReadTx& tx) { return read_volume_row(tx); }));

@@ -9,21 +9,21 @@ namespace fileserver::store {
 namespace {
 
 // A present table and its history: what was made later goes, what was true then comes back.
-struct Twin {
+struct UndoTable {
   std::string_view remove_later;
   std::string_view bring_back;
   std::string_view forget;
 };
 
 #define TROTH_TWIN(table, columns)                                          \
-  Twin {                                                                    \
+  UndoTable {                                                               \
     "DELETE FROM " table " WHERE from_seq > ?",                             \
         "INSERT INTO " table "(" columns ") SELECT " columns " FROM " table \
         "_history WHERE from_seq <= ?1 AND to_seq > ?1",                    \
         "DELETE FROM " table "_history WHERE to_seq > ?"                    \
   }
 
-constexpr Twin kTwins[] = {
+constexpr UndoTable kUndoTables[] = {
     TROTH_TWIN("setting", "key, value, from_seq"),
     TROTH_TWIN("node", TROTH_NODE_COLUMNS),
     TROTH_TWIN("dirent", "parent, name, child, kind, from_seq"),
@@ -48,7 +48,7 @@ Status forget_blocks(WriteTx& tx, Seq seq) {
 }  // namespace
 
 Status roll_back_rows(WriteTx& tx, Seq seq) {
-  for (const Twin& twin : kTwins) {
+  for (const UndoTable& twin : kUndoTables) {
     for (const std::string_view sql : {twin.remove_later, twin.bring_back, twin.forget})
       TROTH_TRY_VOID(tx.run(sql, seq.value));
   }
