@@ -150,8 +150,8 @@ struct SessionOver {
   enum class Why : std::uint8_t { Closed, Replaced, Lease, Misbehaved } why = Why::Closed;
   bool owing = false;  // an acknowledgement, when its lease was over
 };
-// Nobody trusts what it was promised any more: it may be taken off the stored list, not before (R10).
-// Comes with its SessionOver, or later when that was for another reason than being closed.
+// Nobody trusts what it was promised any more: it may be taken off the stored list, not before
+// (R10). Comes with its SessionOver, or later when that was for another reason than being closed.
 struct ForgetSession {
   SessionId session;
 };
@@ -162,9 +162,9 @@ struct CloseStream {
 };
 struct GraceOver {};
 
-using PromiseEffect = std::variant<SendBreak, SendUpdate, AcknowledgeRenewal, ChangeReady,
-                                   ChangeExpired, SessionOver, ForgetSession, CloseStream,
-                                   GraceOver>;
+using PromiseEffect =
+    std::variant<SendBreak, SendUpdate, AcknowledgeRenewal, ChangeReady, ChangeExpired, SessionOver,
+                 ForgetSession, CloseStream, GraceOver>;
 using PromiseEffects = std::vector<PromiseEffect>;
 
 // Whose change it is. A caller's own session is not asked for what its mount has withdrawn itself:
