@@ -154,6 +154,24 @@ Result<bool> has_entries(ReadTx& tx, NodeId parent) {
   return row.step();
 }
 
+Result<bool> read_has_link(ReadTx& tx, NodeId directory, NodeId node, At at) {
+  TROTH_TRY(const auto attributes, read_attributes(tx, node, at));
+  if (!attributes || attributes->links == 0)
+    return false;
+  if (attributes->home == directory)
+    return true;
+  constexpr std::string_view kPresent =
+      "SELECT 1 FROM hard_link WHERE node = ?1 AND directory = ?2";
+  constexpr std::string_view kPast =
+      "SELECT 1 FROM hard_link WHERE node = ?1 AND directory = ?2 AND from_seq <= ?3 "
+      "UNION ALL SELECT 1 FROM hard_link_history "
+      "WHERE node = ?1 AND directory = ?2 AND from_seq <= ?3 AND to_seq > ?3";
+  TROTH_TRY(auto rows, tx.query(at ? kPast : kPresent, node.value, directory.value));
+  if (at)
+    rows.bind(3, at->value);
+  return rows.step();
+}
+
 Result<std::optional<Bytes>> read_xattr(ReadTx& tx, NodeId node, std::string_view name, At at) {
   TROTH_TRY(auto present, tx.query("SELECT from_seq, value FROM xattr WHERE node = ? AND name = ?",
                                    node.value, common::as_bytes(name)));

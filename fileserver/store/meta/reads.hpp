@@ -43,6 +43,8 @@ struct EntryAttributes {
 [[nodiscard]] Result<std::vector<EntryAttributes>> read_entries_attributes(
     ReadTx& tx, NodeId parent, std::string_view after, std::size_t limit, At at);
 [[nodiscard]] Result<bool> has_entries(ReadTx& tx, NodeId parent);
+// Whether a node that is no directory has a name in this one.
+[[nodiscard]] Result<bool> read_has_link(ReadTx& tx, NodeId directory, NodeId node, At at);
 
 [[nodiscard]] Result<std::optional<Bytes>> read_xattr(ReadTx& tx, NodeId node,
                                                       std::string_view name, At at);
