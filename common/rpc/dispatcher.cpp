@@ -10,7 +10,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/crypto/random.hpp"
 #include "common/log/log.hpp"
+#include "common/wire/hex.hpp"
 
 namespace common::rpc {
 namespace {
@@ -23,6 +25,20 @@ constexpr std::size_t kScratch = 256 * 1024;
 // What may be logged of an exception. Its words are a library's, which may quote what it was given.
 const char* type_of(const std::exception& exception) {
   return typeid(exception).name();
+}
+
+constexpr std::string_view kInternalError =
+    "internal error; the server's log has it under this trace";
+
+// What this server failed at, and no caller has done.
+bool is_own_failure(ErrorCode code) {
+  return code == ErrorCode::Corrupt || code == ErrorCode::IoError || code == ErrorCode::NoSpace ||
+         code == ErrorCode::Internal || code == ErrorCode::OutcomeUnknown;
+}
+
+std::string new_trace() {
+  const auto id = crypto::new_operation_id();
+  return id ? wire::to_hex(*id) : std::string("none");
 }
 
 // One request while it is answered: the call as the handler sees it, the exchange as the HTTP
@@ -65,9 +81,11 @@ class Exchange final : public Call, public HttpExchange {
  private:
   Result<Reply> decode_and_run();
   Result<Reply> run_again();
+  [[nodiscard]] Result<Reply> if_still_known(Result<Reply> reply) const;
   [[nodiscard]] std::uint64_t raw_reply_size() const {
     return reply_.source ? reply_.source_size : reply_.bytes.size();
   }
+  [[nodiscard]] Error as_told(Error error);
   void encode_headers();
   [[nodiscard]] Result<std::span<const std::byte>> draw(std::span<std::byte> scratch);
   [[nodiscard]] bool deliver_source(Instant deadline);
@@ -110,7 +128,16 @@ Result<Reply> Exchange::decode_and_run() {
   const Dispatcher::Slot& slot =
       slot_.emplace(dispatcher_, connection_.operation().kind,
                     stranger ? Dispatcher::Caller::Stranger : Dispatcher::Caller::Known);
-  return dispatcher_.run(*this, connection_.operation(), slot);
+  return if_still_known(dispatcher_.run(*this, connection_.operation(), slot));
+}
+
+// The session may have ended while the call was carried out. What was changed is answered
+// truthfully; but what was only read is not for the caller any more.
+Result<Reply> Exchange::if_still_known(Result<Reply> reply) const {
+  const Operation& operation = connection_.operation();
+  if (reply && !reply->parked && operation.needs_session && !operation.needs_operation_id)
+    TROTH_TRY_VOID(connection_.session()->check());
+  return reply;
 }
 
 // It was admitted before it parked and has had its turn to run; what it began must come to its end,
@@ -118,7 +145,7 @@ Result<Reply> Exchange::decode_and_run() {
 Result<Reply> Exchange::run_again() {
   if (connection_.operation().needs_session)
     TROTH_TRY_VOID(connection_.session()->check());
-  return dispatcher_.run_admitted(*this, connection_.operation());
+  return if_still_known(dispatcher_.run_admitted(*this, connection_.operation()));
 }
 
 Result<Reply> Exchange::park(std::shared_ptr<Parked> state, Instant until) {
@@ -165,13 +192,35 @@ int Exchange::run(std::string_view service, std::string_view operation) {
     body_ = encode_result(shared_.epoch, reply_.result);
   } else {
     ServerCounters::add(shared_.counters.errors);
-    status = http_status(result.error().code);
-    body_ = encode_error(shared_.epoch, result.error(), head_.trace);
+    const Error told = as_told(std::move(result).error());
+    status = http_status(told.code);
+    body_ = encode_error(shared_.epoch, told, head_.trace);
   }
   closes_ = closes_ || connection_.asked_to_close() || !connection_.request_is_read() ||
             shared_.stopping.load(std::memory_order_relaxed);
   encode_headers();
   return status;
+}
+
+// What went wrong in here names files and statements: that is for the log, and for who is known.
+Error Exchange::as_told(Error error) {
+  const bool stranger = connection_.session() == nullptr && !connection_.certificate();
+  if (!stranger || !is_own_failure(error.code) || error.message == kInternalError)
+    return error;
+  if (head_.trace.empty())
+    head_.trace = new_trace();
+  if (const auto held_back = dispatcher_.failures_before_strangers().admit(now())) {
+    log::error("a call of a stranger failed", {{"service", connection_.operation().service},
+                                               {"operation", connection_.operation().name},
+                                               {"code", to_string(error.code)},
+                                               {"why", error.message},
+                                               {"trace", head_.trace},
+                                               {"from", connection_.address()},
+                                               {"others_held_back", *held_back}});
+  }
+  error.message =
+      fmt::format("something is wrong at the server; its log says what, under {}", head_.trace);
+  return error;
 }
 
 void Exchange::encode_headers() {
@@ -285,7 +334,7 @@ Result<Reply> Dispatcher::run_admitted(Call& call, const Operation& operation) {
                                                 {"operation", operation.name},
                                                 {"exception", what},
                                                 {"trace", call.head().trace}});
-  return fail(ErrorCode::Internal, "internal error; the server's log has it under this trace");
+  return fail(ErrorCode::Internal, "{}", kInternalError);
 }
 
 void Dispatcher::execute(ServerConnection& connection) {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 
+#include "common/log/seldom.hpp"
 #include "common/rpc/http_engine.hpp"
 #include "common/rpc/server_connection.hpp"
 
@@ -44,6 +45,9 @@ class Dispatcher {
     bool admitted_ = false;
   };
 
+  // Failures of this server itself that strangers met: how many of them are in the log one by one.
+  [[nodiscard]] log::Seldom& failures_before_strangers() { return failures_before_strangers_; }
+
   // The operation's result, or why there is none. For the exchange, which has the slot.
   Result<Reply> run(Call& call, const Operation& operation, const Slot& slot);
   Result<Reply> run_admitted(Call& call, const Operation& operation);
@@ -56,6 +60,7 @@ class Dispatcher {
   ServerShared& shared_;
   HttpEngine engine_;
   std::atomic<std::size_t> strangers_{0};  // of those in Metadata
+  log::Seldom failures_before_strangers_{std::chrono::seconds(1), 10};
 };
 
 }  // namespace common::rpc

@@ -176,3 +176,57 @@ TEST_CASE("what an exception says is not logged: it may hold a secret") {
   CHECK(lines.find("runtime_error") != lines.npos);
   CHECK(lines.find("hunter2") == lines.npos);
 }
+
+TEST_CASE("what fails in the server is told in full to its log, and to strangers by a trace only") {
+  const common::UniqueFd file(::memfd_create("log", MFD_CLOEXEC));
+  REQUIRE(file.valid());
+  common::log::configure({.fd = file.get()});
+  constexpr int kFailures = 30;
+  std::string told;
+  {
+    RpcCell cell;
+    const auto failing = [](ErrorCode code) {
+      return [code](Call&) -> Result<Reply> {
+        return common::fail(code, "SELECT secret FROM /var/lib/kdc.db");
+      };
+    };
+    cell.add({.service = "t", .name = "corrupt", .handler = failing(ErrorCode::Corrupt)});
+    cell.add({.service = "t", .name = "refuse", .handler = failing(ErrorCode::NotFound)});
+    cell.add({.service = "t", .name = "login", .handler = [](Call& call) -> Result<Reply> {
+                call.peer().set_session(std::make_shared<Session>());
+                return Reply{};
+              }});
+    cell.start();
+    auto client = cell.client();
+    auto request = RpcCell::request("t", "corrupt");
+    request.head.trace = "my-trace";
+    const auto first = client->call(request).answer;
+    CHECK_FAILS(first, ErrorCode::Corrupt);
+    CHECK(first.error().message.find("secret") == std::string::npos);
+    CHECK(first.error().message.find("my-trace") != std::string::npos);
+    for (int i = 1; i < kFailures; ++i)
+      told = client->call(RpcCell::request("t", "corrupt")).answer.error().message;
+    // What is the caller's own doing he is told, and who is known everything.
+    CHECK(client->call(RpcCell::request("t", "refuse")).answer.error().message.find("secret") !=
+          std::string::npos);
+    REQUIRE_OK(client->call(RpcCell::request("t", "login")).answer);
+    CHECK(client->call(RpcCell::request("t", "corrupt")).answer.error().message.find("secret") !=
+          std::string::npos);
+    // A server's own certificate makes it known, too.
+    auto node = cell.client(cell.certificates().issue("node"));
+    CHECK(node->call(RpcCell::request("t", "corrupt")).answer.error().message.find("secret") !=
+          std::string::npos);
+  }
+  common::log::configure({});
+  std::string text(64 * 1024, '\0');
+  const ssize_t size = ::pread(file.get(), text.data(), text.size(), 0);
+  REQUIRE(size > 0);
+  text.resize(static_cast<std::size_t>(size));
+  int lines = 0;
+  for (auto at = text.find("secret"); at != std::string::npos; at = text.find("secret", at + 1))
+    ++lines;
+  CHECK(text.find("my-trace") != std::string::npos);
+  CHECK(lines >= 10);
+  CHECK(lines < kFailures);  // in less than 20 s, as all this takes
+  CHECK(told.find("under ") != std::string::npos);
+}

@@ -225,3 +225,35 @@ TEST_CASE("a streamed body ends with its session, whether bytes come or not") {
   CHECK(now() - before < 9s);
   CHECK(cell.expired == 2);
 }
+
+TEST_CASE(
+    "who is no longer known when his answer is there does not get it, but hears what he did") {
+  SessionCell cell;
+  cell.stop();
+  const auto ends = [&](Call&) -> Result<Reply> {
+    ++cell.executed;
+    cell.fate->ended = true;
+    return Reply::text(R"("the answer")");
+  };
+  cell.add({.service = "test", .name = "look", .handler = ends, .needs_session = true});
+  cell.add({.service = "test",
+            .name = "change",
+            .handler = ends,
+            .needs_session = true,
+            .needs_operation_id = true});
+  cell.start();
+  const auto call = [&](std::string_view operation) {
+    cell.fate->ended = false;
+    User user(cell);
+    const std::string json = R"({"v":1,"id":"00000000000000000000000000000001"})";
+    REQUIRE(user.send("POST /v1/test/" + std::string(operation) +
+                      " HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: " +
+                      std::to_string(json.size()) + "\r\n\r\n" + json));
+    return user.receive_message();
+  };
+  const std::string looked = call("look");
+  CHECK(looked.find("the answer") == std::string::npos);
+  CHECK(looked.find("\"expired\"") != std::string::npos);
+  CHECK(call("change").find("the answer") != std::string::npos);
+  CHECK(cell.executed == 2);
+}
