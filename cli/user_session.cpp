@@ -40,9 +40,11 @@ Result<UserSession> open_user_session(const std::string& cell) {
   }
   if (options.servers.empty())
     return fail(ErrorCode::NotFound, "{}/cell.toml names no KDC", directory);
-  TROTH_TRY(auto tls, common::tls::ReloadableContext::make([ca = description.ca] {
-              return common::tls::make_client({.ca = ca, .certificate = {}, .key = {}});
-            }));
+  TROTH_TRY(
+      auto tls, common::tls::ReloadableContext::make([ca = description.ca] {
+        return common::tls::make_client(
+            {.ca = ca, .certificate = {}, .key = {}, .content = common::tls::Content::Secrets});
+      }));
   options.tls = std::move(tls);
   TROTH_TRY(auto cache, auth::CredentialCache::open(description.id));
   return UserSession{std::move(directory), std::move(description),

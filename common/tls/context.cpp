@@ -26,7 +26,7 @@ struct StoreContextFree {
   void operator()(X509_STORE_CTX* context) const noexcept { X509_STORE_CTX_free(context); }
 };
 
-Result<ContextHolder> make_bare(const SSL_METHOD* method) {
+Result<ContextHolder> make_bare(const SSL_METHOD* method, Content content = Content::Data) {
   ERR_clear_error();
   ContextHolder context(SSL_CTX_new(method));
   if (!context)
@@ -38,6 +38,8 @@ Result<ContextHolder> make_bare(const SSL_METHOD* method) {
     return fail(ErrorCode::Internal, "cannot set up TLS: {}", take_openssl_text());
   }
   SSL_CTX_set_options(raw, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  if (content == Content::Secrets)
+    SSL_CTX_set_options(raw, SSL_OP_CLEANSE_PLAINTEXT);
   SSL_CTX_set_num_tickets(raw, 0);
   SSL_CTX_set_max_early_data(raw, 0);
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
@@ -122,7 +124,7 @@ Context::~Context() {
 }
 
 Result<ContextPtr> make_server(const ServerOptions& options) {
-  TROTH_TRY(auto bare, make_bare(TLS_server_method()));
+  TROTH_TRY(auto bare, make_bare(TLS_server_method(), options.content));
   TROTH_TRY_VOID(load_authority(bare.get(), options.ca));
   TROTH_TRY_VOID(load_identity(bare.get(), options.certificate, options.key));
   SSL_CTX_set_verify(bare.get(), verify_mode(options.client_certificates), nullptr);
@@ -140,7 +142,7 @@ Result<ContextPtr> make_client(const ClientOptions& options) {
   if (options.certificate.empty() != options.key.empty()) {
     return fail(ErrorCode::InvalidArgument, "a client certificate needs both certificate and key");
   }
-  TROTH_TRY(auto bare, make_bare(TLS_client_method()));
+  TROTH_TRY(auto bare, make_bare(TLS_client_method(), options.content));
   TROTH_TRY_VOID(load_authority(bare.get(), options.ca));
   if (!options.certificate.empty()) {
     TROTH_TRY_VOID(load_identity(bare.get(), options.certificate, options.key));

@@ -6,6 +6,7 @@
 // renegotiation. A Context never changes: renewing a certificate makes a new one, and sessions
 // already running keep the one they began with.
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -25,18 +26,24 @@ enum class ClientCertificates {
   Required,
 };
 
+// What is received over it. TLS's own buffers are given back unwiped; for secrets they are wiped,
+// which costs a seventh of what reading costs (README.md).
+enum class Content : std::uint8_t { Data, Secrets };
+
 // Paths of PEM files. `certificate` may hold intermediates after the leaf.
 struct ServerOptions {
   std::string certificate;
   std::string key;
   std::string ca;  // who issues our own and the clients' certificates
   ClientCertificates client_certificates = ClientCertificates::None;
+  Content content = Content::Data;
 };
 
 struct ClientOptions {
   std::string ca;
   std::string certificate;  // both or neither
   std::string key;
+  Content content = Content::Data;
 };
 
 class Context;

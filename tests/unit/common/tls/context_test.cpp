@@ -1,5 +1,7 @@
 #include "common/tls/context.hpp"
 
+#include <openssl/ssl.h>
+
 #include <fstream>
 
 #include "tests/support/test.hpp"
@@ -91,4 +93,22 @@ TEST_CASE("a failed reload keeps the context in use, a good one replaces it") {
   cell.issue("server");
   CHECK_OK((*holder)->reload());
   CHECK((*holder)->current() != first);
+}
+
+TEST_CASE("what secrets come over wipes them from TLS's own buffers, and nothing else does") {
+  TestCell cell;
+  const auto files = cell.issue("server");
+  const auto wipes = [](const common::Result<common::tls::ContextPtr>& made) {
+    REQUIRE_OK(made);
+    return (SSL_CTX_get_options((*made)->native()) & SSL_OP_CLEANSE_PLAINTEXT) != 0;
+  };
+  using common::tls::Content;
+  for (const Content content : {Content::Data, Content::Secrets}) {
+    CHECK(wipes(make_server({.certificate = files.certificate,
+                             .key = files.key,
+                             .ca = cell.ca(),
+                             .content = content})) == (content == Content::Secrets));
+    CHECK(wipes(make_client({.ca = cell.ca(), .certificate = {}, .key = {}, .content = content})) ==
+          (content == Content::Secrets));
+  }
 }
