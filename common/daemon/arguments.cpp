@@ -1,16 +1,23 @@
 #include "common/daemon/arguments.hpp"
 
+#include <algorithm>
+
 namespace common::daemon {
 
-std::string_view arguments_help() {
-  return "  --config FILE   read this configuration\n"
-         "  --check         validate configuration and certificates, then exit\n"
+std::string arguments_help(std::span<const TaskWord> tasks) {
+  std::string help =
+      "  --config FILE   read this configuration\n"
+      "  --check         validate configuration and certificates, then exit\n";
+  for (const TaskWord& task : tasks)
+    help += fmt::format("  {:<14}  {}, then exit\n", fmt::format("{} {}", task.option, task.value),
+                        task.help);
+  return help +
          "  --help          show this and every setting, then exit\n"
          "  --version       show the version, then exit\n";
 }
 
 Result<Arguments> parse_arguments(const std::vector<std::string>& words,
-                                  std::size_t most_positional) {
+                                  std::size_t most_positional, std::span<const TaskWord> tasks) {
   Arguments arguments;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
@@ -22,7 +29,24 @@ Result<Arguments> parse_arguments(const std::vector<std::string>& words,
       arguments.action = Arguments::Action::Version;
       return arguments;
     }
-    if (word == "--check") {
+    const auto task = std::find_if(tasks.begin(), tasks.end(), [&](const TaskWord& known) {
+      return word == known.option || word.starts_with(std::string(known.option) + "=");
+    });
+    const bool once = word == "--check" || task != tasks.end();
+    if (once && arguments.action != Arguments::Action::Run)
+      return fail(ErrorCode::InvalidArgument, "{} is one thing too many: one at a time", word);
+    if (task != tasks.end()) {
+      const bool apart = word == task->option;
+      if (apart && i + 1 < words.size())
+        arguments.task_value = words[++i];
+      else if (!apart)
+        arguments.task_value = word.substr(task->option.size() + 1);
+      if (arguments.task_value.empty())
+        return fail(ErrorCode::InvalidArgument, "{} needs a {} after it", task->option,
+                    task->value);
+      arguments.action = Arguments::Action::Task;
+      arguments.task = task->option;
+    } else if (word == "--check") {
       arguments.action = Arguments::Action::Check;
     } else if (word == "--config" || word.starts_with("--config=")) {
       if (word == "--config" && i + 1 == words.size()) {

@@ -34,12 +34,14 @@ constexpr std::chrono::seconds kCallSilence{20};
 // The context that sessions start from, made from the settings' files now and at every reload.
 Result<std::shared_ptr<tls::ReloadableContext>> make_tls(const ServerSettings& settings,
                                                          const Clock& clock,
-                                                         tls::ClientCertificates clients) {
-  const auto maker = [clients, files = files_of(settings), role = settings.role,
+                                                         tls::ClientCertificates clients,
+                                                         tls::Content content = {}) {
+  const auto maker = [clients, content, files = files_of(settings), role = settings.role,
                       &clock]() -> Result<tls::ContextPtr> {
     tls::ContextPtr made;
     const auto use = [&](const CertificateFiles& current) -> Status {
-      TROTH_TRY(made, tls::make_server({current.certificate, current.key, current.ca, clients}));
+      TROTH_TRY(made,
+                tls::make_server({current.certificate, current.key, current.ca, clients, content}));
       return {};
     };
     TROTH_TRY([[maybe_unused]] const auto checked,
@@ -221,7 +223,9 @@ Status ServerApplication::start_rpc(const Daemon& daemon) {
   rpc::ServerOptions options;
   options.address = settings_.listen.host;
   options.port = settings_.listen.port;
-  TROTH_TRY(options.tls, make_tls(settings_, foundation_.clock, tls::ClientCertificates::Optional));
+  TROTH_TRY(options.tls,
+            make_tls(settings_, foundation_.clock, tls::ClientCertificates::Optional,
+                     daemon.receives_secrets ? tls::Content::Secrets : tls::Content::Data));
   options.role = daemon.role;
   options.version = version();
   options.health = [this] { return health(); };
@@ -339,6 +343,15 @@ Result<std::string> check(const Daemon& daemon, const ServerSettings& settings,
       daemon.role, settings.name, crypto::days_left(checked.validity.not_after, now));
 }
 
+Result<std::string> run_offline(const OfflineTask& task, const ServerSettings& settings,
+                                const Foundation& foundation, const std::string& value) {
+  TROTH_TRY(auto directory, DataDirectory::open(settings.data_dir));
+  const ServerFoundation server{foundation, settings, directory.path()};
+  TROTH_TRY(std::string done, task.run(server, value));
+  directory.keep();
+  return done;
+}
+
 class HealthOnlyService final : public Service {
  public:
   explicit HealthOnlyService(std::string message) : message_(std::move(message)) {}
@@ -373,6 +386,12 @@ int run_daemon(int argc, char** argv, const Daemon& daemon) {
   program.start = [&](const Foundation& foundation) {
     return ServerApplication::start(daemon, settings, foundation);
   };
+  for (const OfflineTask& task : daemon.tasks) {
+    program.tasks.push_back(
+        {task.word, [&](const Foundation& foundation, const std::string& value) {
+           return run_offline(task, settings, foundation, value);
+         }});
+  }
   return run_program(argc, argv, program);
 }
 

@@ -43,6 +43,13 @@ class Service {
   virtual void stop() {}
 };
 
+// Something to do with the data directory instead of serving from it: nothing else has it
+// meanwhile. Returns what is printed.
+struct OfflineTask {
+  TaskWord word;
+  std::function<Result<std::string>(const ServerFoundation&, const std::string& value)> run;
+};
+
 struct Daemon {
   std::string_view name;   // "troth-kdc"
   std::string_view role;   // "kdc": in the configuration, the certificate and the wire
@@ -51,11 +58,14 @@ struct Daemon {
   config::Endpoint health_listen;
   // It has a keytab, offers `auth`, and every operation but that and status needs a session.
   bool demands_tickets = false;
+  // Passwords or keys are sent to it.
+  bool receives_secrets = false;
   // Settings beyond those of every server; may be empty.
   std::function<void(config::Schema&)> settings = {};
   // Builds the service; the data directory is locked and nothing listens yet. A failure must leave
   // nothing behind that was not there before.
   std::function<Result<std::unique_ptr<Service>>(const ServerFoundation&)> make;
+  std::vector<OfflineTask> tasks = {};
 };
 
 // Runs until told to stop; returns the exit code.

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <new>
 
@@ -63,14 +64,21 @@ void declare_log(config::Schema& schema, log::Options& options) {
               "auto: for the journal if that is where standard error goes, else text.");
 }
 
+std::vector<TaskWord> task_words(const Program& program) {
+  std::vector<TaskWord> words;
+  for (const Task& task : program.tasks)
+    words.push_back(task.word);
+  return words;
+}
+
 std::string help_text(const Program& program, const config::Schema& schema) {
   return fmt::format(
       "{0} - {1}\n\nUsage: {0} {2}{3}\n\n{4}\n{5}\nExit code 0: stopped as asked; 1: failure at "
       "run "
       "time; 2: the command line,\nthe configuration or the certificates are wrong.\n",
       program.name, program.about, program.needs_config ? "--config FILE" : "[--config FILE]",
-      program.usage.empty() ? "" : " " + std::string(program.usage), arguments_help(),
-      schema.help());
+      program.usage.empty() ? "" : " " + std::string(program.usage),
+      arguments_help(task_words(program)), schema.help());
 }
 
 // The running program's main loop.
@@ -201,6 +209,16 @@ tl::expected<int, Failure> run_checked(const Program& program, const Arguments& 
   Heartbeats heartbeats(clock);
   const Foundation foundation{clock, schema, metrics, heartbeats, arguments.positional};
 
+  if (arguments.action == Arguments::Action::Task) {
+    const auto task =
+        std::find_if(program.tasks.begin(), program.tasks.end(),
+                     [&](const Task& known) { return known.word.option == arguments.task; });
+    const auto done = task->run(foundation, arguments.task_value);
+    if (!done)
+      return failure(done.error());
+    std::printf("%s\n", done->c_str());
+    return kExitOk;
+  }
   auto checked = program.check(foundation);
   if (!checked)
     return usage(checked.error());
@@ -229,8 +247,9 @@ int run_program(int argc, char** argv, const Program& program) {
   log::Options log_options;
   program.settings(schema);
   declare_log(schema, log_options);
-  const auto arguments =
-      parse_arguments(std::vector<std::string>(argv + 1, argv + argc), program.most_positional);
+  const std::vector<TaskWord> words = task_words(program);
+  const auto arguments = parse_arguments(std::vector<std::string>(argv + 1, argv + argc),
+                                         program.most_positional, words);
   if (!arguments)
     return fail_to_start(program.name, arguments.error(), kExitUsage);
   if (arguments->action == Arguments::Action::Help) {

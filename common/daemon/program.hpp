@@ -11,6 +11,7 @@
 
 #include "common/clock.hpp"
 #include "common/config/schema.hpp"
+#include "common/daemon/arguments.hpp"
 #include "common/daemon/exit_codes.hpp"
 #include "common/daemon/heartbeats.hpp"
 #include "common/metrics/registry.hpp"
@@ -45,6 +46,14 @@ class Application {
   virtual void stop() = 0;
 };
 
+// Something to do once instead of running, with no checks before it but that the configuration can
+// be read: it is there for days on which little works. A failure is kExitFailure.
+struct Task {
+  TaskWord word;
+  // Returns what is printed: one line.
+  std::function<Result<std::string>(const Foundation&, const std::string& value)> run;
+};
+
 struct Program {
   std::string_view name;        // "troth-kdc"
   std::string_view about;       // one sentence for --help
@@ -60,6 +69,7 @@ struct Program {
   // Makes the program run; a failure is kExitFailure and must leave nothing behind. Who is asked to
   // stop meanwhile is cut off after kStopLimit.
   std::function<Result<std::unique_ptr<Application>>(const Foundation&)> start;
+  std::vector<Task> tasks = {};
 };
 
 // Runs until SIGTERM or SIGINT; returns the exit code. Called by main before it makes any thread.
