@@ -77,11 +77,56 @@ void ServiceKeys::look_again_for(ByteView request) {
     log::warn("the keytab cannot be read again", {{"reason", read_again.error().message}});
 }
 
+void ServiceKeys::note_refused(ByteView bytes, const std::string& from) {
+  using Fate = ticket::TicketOpener::KeyFate;
+  const ticket::TicketOpener& opener = verifier_->opener();
+  const auto request = ticket::decode_ap_request(bytes);
+  if (!request)
+    return;
+  const auto shown = ticket::decode_ticket(request->ticket);
+  if (!shown || shown->cell != opener.cell() || shown->service != opener.service())
+    return;
+  const ticket::Time now = ticket::to_time(clock_.wall_now());
+  const Fate fate = opener.key_fate(shown->kvno, now);
+  if (fate == Fate::Good && opener.open(request->ticket, now))
+    return;  // something else was wrong, and is the caller's to mend
+  const auto held_back = tells_.admit(clock_.now());
+  if (!held_back)
+    return;
+  const char* why = "the keytab has no key of that number";
+  if (fate != Fate::Missing)
+    why = fate == Fate::Ended ? "that key has ended"
+                              : "it was not sealed with our key of that number";
+  std::uint32_t newest = 0;
+  {
+    const MutexLock lock(mutex_);
+    newest = newest_;
+  }
+  log::warn(fmt::format(
+                "a ticket for this service does not open; if that goes on, the keytab is not what "
+                "the KDC has: troth service keytab {}",
+                opener.service()),
+            {{"why", why},
+             {"key", shown->kvno},
+             {"newest_key", newest},
+             {"keytab", path_},
+             {"from", from},
+             {"others_held_back", *held_back}});
+}
+
 rpc::Operation ServiceKeys::operation(std::string role, std::shared_ptr<ServiceKeys> keys) {
   auto verifier = keys->verifier();
-  return auth_operation(
-      std::move(role), std::move(verifier),
-      [keys = std::move(keys)](ByteView request) { keys->look_again_for(request); });
+  rpc::Operation operation =
+      auth_operation(std::move(role), std::move(verifier),
+                     [keys](ByteView request) { keys->look_again_for(request); });
+  operation.handler = [keys = std::move(keys),
+                       verify = std::move(operation.handler)](rpc::Call& call) {
+    auto reply = verify(call);
+    if (!reply && reply.error().code == ErrorCode::Unauthenticated)
+      keys->note_refused(call.body(), call.peer().address());
+    return reply;
+  };
+  return operation;
 }
 
 }  // namespace common::auth

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/clock.hpp"
+#include "common/log/seldom.hpp"
 #include "common/result.hpp"
 #include "common/rpc/operations.hpp"
 #include "common/sync/mutex.hpp"
@@ -18,6 +19,8 @@ namespace common::auth {
 
 // How often strangers can make us look at the file: a kvno in a ticket is anybody's to write.
 inline constexpr std::chrono::seconds kLookAgain{1};
+// How often they can make us write that a ticket does not open.
+inline constexpr std::chrono::seconds kTellAgain{60};
 
 // Safe from any thread. The clock outlives it.
 class ServiceKeys {
@@ -34,6 +37,11 @@ class ServiceKeys {
   // Looks at the file if `request` names a key that is newer than all we have, at most once in
   // kLookAgain. What is wrong with the request or the file is for others to say.
   void look_again_for(ByteView request) EXCLUDES(reading_, mutex_);
+
+  // `request` was refused. If that was because a ticket for this very service does not open,
+  // whoever looks after the service must hear of it: a line in the log, at most one in kTellAgain,
+  // since anybody can write such tickets.
+  void note_refused(ByteView request, const std::string& from) EXCLUDES(mutex_);
 
   [[nodiscard]] const std::shared_ptr<ticket::Verifier>& verifier() const { return verifier_; }
 
@@ -52,6 +60,7 @@ class ServiceKeys {
   std::uint32_t newest_ GUARDED_BY(mutex_) = 0;
   bool looked_ GUARDED_BY(mutex_) = false;
   Instant looked_at_ GUARDED_BY(mutex_){};
+  log::Seldom tells_{kTellAgain};
 };
 
 }  // namespace common::auth

@@ -89,6 +89,17 @@ std::shared_ptr<const TicketOpener::KeySet> TicketOpener::keys() const {
   return keys_;
 }
 
+TicketOpener::KeyFate TicketOpener::key_fate(std::uint32_t kvno, Time now) const {
+  const auto keys = this->keys();
+  if (keys) {
+    for (const Key& key : *keys) {
+      if (key.kvno == kvno)
+        return key.not_after && now >= *key.not_after ? KeyFate::Ended : KeyFate::Good;
+    }
+  }
+  return KeyFate::Missing;
+}
+
 Result<TicketBody> TicketOpener::open(ByteView bytes, Time now) const {
   const auto ticket = decode_ticket(bytes);
   if (!ticket || ticket->cell != cell_ || ticket->service != service_)

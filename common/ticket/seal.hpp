@@ -47,6 +47,11 @@ class TicketOpener {
   // been proven (check_times). No access to anything but memory.
   [[nodiscard]] Result<TicketBody> open(ByteView ticket, Time now) const;
 
+  // What became of the key that a ticket for this service names. For this service's own log:
+  // callers are told none of it.
+  enum class KeyFate : std::uint8_t { Good, Ended, Missing };
+  [[nodiscard]] KeyFate key_fate(std::uint32_t kvno, Time now) const;
+
   [[nodiscard]] const std::string& cell() const { return cell_; }
   [[nodiscard]] const std::string& service() const { return service_; }
 

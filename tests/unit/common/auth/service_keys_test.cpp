@@ -1,7 +1,11 @@
 #include "common/auth/service_keys.hpp"
 
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "common/io/unique_fd.hpp"
+#include "common/log/log.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/unit/common/ticket/small_cell.hpp"
 
@@ -88,4 +92,49 @@ TEST_CASE("no request makes the file be read that is no newer ticket's") {
   CHECK_OK((*keys)->verifier()->accept(request, channel_of(1)));
   REQUIRE_OK((*keys)->reload());
   CHECK_REFUSED((*keys)->verifier()->accept(request, channel_of(1)));
+}
+
+TEST_CASE("a ticket that no key here opens is a line in the log, now and then") {
+  const TempDir dir;
+  const std::string path = dir / "keytab";
+  ServiceSide ours;
+  ServiceSide strangers(kService, 2, 1);     // another key under the same number
+  ServiceSide newer(kService, 3, 7);         // a number that is not in the keytab
+  ServiceSide other("fileserver/other", 4);  // another service's
+  ManualClock& clock = ours.clock;
+  ticket::Keytab keytab = keytab_of(kService, 1);
+  REQUIRE_OK(keytab.add(2, ticket_test::key_of(5)));
+  REQUIRE_OK(ticket::save_keytab(keytab, path));
+  const auto keys = load(path, clock);
+  REQUIRE_OK(keys);
+  const common::UniqueFd file(::memfd_create("log", MFD_CLOEXEC));
+  REQUIRE(file.valid());
+  // What was written for this request.
+  const auto logged = [&](const ServiceSide& side, bool broken_proof = false) {
+    Bytes request = side.request(side.credential(), channel_of(1));
+    if (broken_proof)
+      request.back() ^= std::byte{1};
+    REQUIRE(::ftruncate(file.get(), 0) == 0);
+    REQUIRE(::lseek(file.get(), 0, SEEK_SET) == 0);
+    common::log::configure({.fd = file.get()});
+    (*keys)->note_refused(request, "192.0.2.7");
+    common::log::configure({});
+    std::string text(8192, '\0');
+    const ssize_t size = ::pread(file.get(), text.data(), text.size(), 0);
+    text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+    return text;
+  };
+  CHECK(logged(other).empty());
+  CHECK(logged(ours, true).empty());  // it opens; only the proof is wrong
+  const std::string wrong = logged(strangers);
+  CHECK(wrong.find("not sealed with our key") != std::string::npos);
+  CHECK(wrong.find("192.0.2.7") != std::string::npos);
+  CHECK(wrong.find(path) != std::string::npos);
+  for (int i = 0; i < 3; ++i)
+    CHECK(logged(newer).empty());
+  clock.advance(kTellAgain);
+  const std::string missing = logged(newer);
+  CHECK(missing.find("no key of that number") != std::string::npos);
+  CHECK(missing.find("key=7") != std::string::npos);
+  CHECK(missing.find("others_held_back=3") != std::string::npos);
 }
