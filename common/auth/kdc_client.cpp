@@ -101,8 +101,8 @@ rpc::ClientOptions KdcClient::client_options(std::size_t server,
   return options;
 }
 
-Result<std::unique_ptr<rpc::Client>> KdcClient::connect(
-    Instant deadline, const rpc::Authenticate& authenticate) const {
+Result<KdcClient::Connection> KdcClient::dial(Instant deadline,
+                                              const rpc::Authenticate& authenticate) const {
   Error last{ErrorCode::NotFound, "the cell names no KDC"};
   for (std::size_t i = 0; i < options_.servers.size(); ++i) {
     auto client = std::make_unique<rpc::Client>(client_options(i, authenticate));
@@ -119,6 +119,42 @@ Result<std::unique_ptr<rpc::Client>> KdcClient::connect(
       break;
   }
   return tl::unexpected(std::move(last));
+}
+
+KdcClient::Connection KdcClient::take_kept() const {
+  Connection kept = std::move(*kept_->lock());
+  return kept != nullptr && kept->still_open() ? std::move(kept) : nullptr;
+}
+
+// A connection that was kept may end just as it is used, which says nothing about the KDC.
+template <typename Use>
+auto KdcClient::over_connection(Instant deadline, Repeat repeat, Use use) const
+    -> decltype(use(std::declval<rpc::Client&>())) {
+  Connection client = take_kept();
+  const bool kept = client != nullptr;
+  if (!kept) {
+    TROTH_TRY(client, dial(deadline));
+  }
+  auto got = use(*client);
+  if (!got && may_repeat(got.error()) && (kept || repeat == Repeat::Always)) {
+    TROTH_TRY(client, dial(deadline));
+    got = use(*client);
+  }
+  if (client->connected())
+    client.swap(*kept_->lock());  // what was kept ends outside the lock
+  return got;
+}
+
+Result<std::unique_ptr<rpc::Client>> KdcClient::connect(
+    Instant deadline, const rpc::Authenticate& authenticate) const {
+  if (Connection kept = take_kept()) {
+    const Status proven = kept->prove_with(authenticate, deadline);
+    if (proven)
+      return kept;
+    if (!may_repeat(proven.error()))
+      return tl::unexpected(proven.error());
+  }
+  return dial(deadline, authenticate);
 }
 
 Result<ticket::Credential> KdcClient::as_exchange(rpc::Client& client,
@@ -140,20 +176,28 @@ Result<ticket::Credential> KdcClient::login(ticket::AsWanted wanted, const crypt
                                             Instant deadline) const {
   wanted.cell = options_.cell;
   TROTH_TRY_VOID(ticket::check_user_name(wanted.client));
-  TROTH_TRY(const auto client, connect(deadline));
+  return over_connection(deadline, Repeat::IfKept, [&](rpc::Client& client) {
+    return password_exchange(client, wanted, password, deadline);
+  });
+}
+
+Result<ticket::Credential> KdcClient::password_exchange(rpc::Client& client,
+                                                        const ticket::AsWanted& wanted,
+                                                        const crypto::Secret& password,
+                                                        Instant deadline) const {
   rpc::Request request;
   request.service = kKdc;
   request.operation = "preauth";
   request.args = wire::JsonWriter().field("client", wanted.client).take();
   request.deadline = deadline;
-  auto result = client->call(request);
+  auto result = client.call(request);
   if (!result.answer)
     return tl::unexpected(told(std::move(result.answer).error()));
   TROTH_TRY(const Preparation preparation,
             read_preparation(result.answer->result(), options_.cell, wanted.client));
   TROTH_TRY(const crypto::Secret key,
             crypto::scrypt(password, preparation.salt, preparation.parameters, ticket::kKeyBytes));
-  return as_exchange(*client, wanted, key, deadline);
+  return as_exchange(client, wanted, key, deadline);
 }
 
 Result<ticket::Credential> KdcClient::login(ticket::AsWanted wanted, const ticket::Keytab& keytab,
@@ -167,31 +211,31 @@ Result<ticket::Credential> KdcClient::login(ticket::AsWanted wanted, const ticke
     return fail(ErrorCode::InvalidArgument, "the keytab holds no key");
   wanted.cell = options_.cell;
   wanted.client = keytab.principal();
-  TROTH_TRY(const auto client, connect(deadline));
-  // The newest may be written and not activated yet; then the one before it is the good one.
-  Result<ticket::Credential> got = fail(ErrorCode::Unauthenticated, "no key");
-  for (auto entry = keytab.entries().rbegin(); entry != keytab.entries().rend(); ++entry) {
-    wanted.client_kvno = entry->kvno;
-    got = as_exchange(*client, wanted, entry->key, deadline);
-    if (got || got.error().code != ErrorCode::Unauthenticated)
-      break;
-  }
-  return got;
+  return over_connection(deadline, Repeat::IfKept, [&](rpc::Client& client) {
+    // The newest may be written and not activated yet; then the one before it is the good one.
+    Result<ticket::Credential> got = fail(ErrorCode::Unauthenticated, "no key");
+    for (auto entry = keytab.entries().rbegin(); entry != keytab.entries().rend(); ++entry) {
+      wanted.client_kvno = entry->kvno;
+      got = as_exchange(client, wanted, entry->key, deadline);
+      if (got || got.error().code != ErrorCode::Unauthenticated)
+        break;
+    }
+    return got;
+  });
 }
 
 Result<ticket::Credential> KdcClient::ticket(const ticket::TgsWanted& wanted,
                                              const ticket::Credential& tgt,
                                              Instant deadline) const {
-  for (bool again = true;; again = false) {
-    TROTH_TRY(const auto client, connect(deadline));
-    TROTH_TRY(const ticket::Channel channel, client->channel_binding());
-    TROTH_TRY(const Bytes request, ticket::begin_tgs(wanted, tgt, channel));
-    const auto reply = exchange(*client, "tgs", request, deadline);
-    if (reply)
-      return believed(ticket::finish_tgs(wanted, tgt, request, *reply, rpc::now()));
-    if (!again || !may_repeat(reply.error()))
-      return tl::unexpected(told(reply.error()));
-  }
+  return over_connection(
+      deadline, Repeat::Always, [&](rpc::Client& client) -> Result<ticket::Credential> {
+        TROTH_TRY(const ticket::Channel channel, client.channel_binding());
+        TROTH_TRY(const Bytes request, ticket::begin_tgs(wanted, tgt, channel));
+        const auto reply = exchange(client, "tgs", request, deadline);
+        if (!reply)
+          return tl::unexpected(told(reply.error()));
+        return believed(ticket::finish_tgs(wanted, tgt, request, *reply, rpc::now()));
+      });
 }
 
 }  // namespace common::auth

@@ -11,6 +11,7 @@
 #include "common/crypto/secret.hpp"
 #include "common/result.hpp"
 #include "common/rpc/client.hpp"
+#include "common/sync/locked.hpp"
 #include "common/ticket/exchange.hpp"
 #include "common/ticket/keytab.hpp"
 
@@ -30,8 +31,8 @@ struct KdcOptions {
   std::shared_ptr<tls::ReloadableContext> tls;  // believes the cell's authority only
 };
 
-// Safe from any thread: each exchange has a connection of its own, because its proofs are bound to
-// it. Everything blocks until `deadline` at most.
+// Safe from any thread. Each exchange has a connection for itself, which the next one uses again:
+// one is kept, shared by copies, until the KDC ends it. Everything blocks until `deadline` at most.
 //
 // Failures: Unavailable (no KDC could be reached; names the address), Unauthenticated (the KDC does
 // not take the key: unknown name, wrong password and wrong keytab are one), PermissionDenied
@@ -60,18 +61,34 @@ class KdcClient {
   [[nodiscard]] rpc::ClientOptions client_options(std::size_t server,
                                                   rpc::Authenticate authenticate = {}) const;
 
-  // A connection to the first server that answers.
+  // A connection to the first server that answers, on which the caller has proven himself: the one
+  // that is kept, if there is one.
   [[nodiscard]] Result<std::unique_ptr<rpc::Client>> connect(
-      Instant deadline, const rpc::Authenticate& authenticate = {}) const;
+      Instant deadline, const rpc::Authenticate& authenticate) const;
 
   [[nodiscard]] const KdcOptions& options() const { return options_; }
 
  private:
+  using Connection = std::unique_ptr<rpc::Client>;
+  enum class Repeat : std::uint8_t { IfKept, Always };
+
+  [[nodiscard]] Result<Connection> dial(Instant deadline,
+                                        const rpc::Authenticate& authenticate = {}) const;
+  // The connection that is kept, if it is still good; else none.
+  [[nodiscard]] Connection take_kept() const;
+  template <typename Use>
+  [[nodiscard]] auto over_connection(Instant deadline, Repeat repeat, Use use) const
+      -> decltype(use(std::declval<rpc::Client&>()));
+  [[nodiscard]] Result<ticket::Credential> password_exchange(rpc::Client& client,
+                                                             const ticket::AsWanted& wanted,
+                                                             const crypto::Secret& password,
+                                                             Instant deadline) const;
   [[nodiscard]] Result<ticket::Credential> as_exchange(rpc::Client& client,
                                                        const ticket::AsWanted& wanted,
                                                        const crypto::Secret& key,
                                                        Instant deadline) const;
   KdcOptions options_;
+  std::shared_ptr<Locked<Connection>> kept_ = std::make_shared<Locked<Connection>>();
 };
 
 }  // namespace common::auth

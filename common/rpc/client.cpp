@@ -133,6 +133,11 @@ Status Client::connect(Instant deadline, const Cancellation* cancellation) {
   return authenticate(deadline, cancellation);
 }
 
+Status Client::prove_with(Authenticate proof, Instant deadline) {
+  options_.authenticate = std::move(proof);
+  return tls_ ? authenticate(deadline, nullptr) : connect(deadline);
+}
+
 Status Client::authenticate(Instant deadline, const Cancellation* cancellation) {
   struct Within {
     bool& flag;

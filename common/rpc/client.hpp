@@ -111,6 +111,10 @@ class Client {
   // Dials now, so that a later call need not.
   [[nodiscard]] Status connect(Instant deadline, const Cancellation* cancellation = nullptr);
   void disconnect();
+
+  // The caller becomes somebody on the connection that there is, and on all later ones: as
+  // ClientOptions::authenticate from the beginning.
+  [[nodiscard]] Status prove_with(Authenticate authenticate, Instant deadline);
   [[nodiscard]] bool connected() const { return tls_.has_value(); }
 
   // There is a connection and the server has not ended it. One system call.

@@ -111,6 +111,9 @@ class KdcServer {
   [[nodiscard]] kdc::Kdc& kdc() { return *kdc_; }
   [[nodiscard]] const KdcFiles& files() const { return files_; }
   [[nodiscard]] std::uint16_t port() const { return server_->port(); }
+  [[nodiscard]] common::rpc::ServerStats stats() const { return server_->stats(); }
+  // Ends all connections on which nothing happens.
+  void hang_up() { server_->shed(1000); }
   [[nodiscard]] common::auth::KdcClient client() const { return files_.client(port()); }
 
   OffsetClock clock;

@@ -254,3 +254,88 @@ TEST_CASE_FIXTURE(Fixture, "too many attempts are told how long to wait, known n
   // root, from here, is another name.
   CHECK_OK(kdc.login("root", kRoot));
 }
+
+TEST_CASE("a login, the tickets after it and administration go over one connection") {
+  KdcServer kdc;
+  const auto client = kdc.client();
+  const auto password = common::crypto::Secret::copy_of(common::as_bytes(kRoot));
+  const auto log_in = [&](std::string_view service) {
+    ticket::AsWanted wanted;
+    wanted.client = "root";
+    wanted.service = service;
+    return client.login(std::move(wanted), password, in_a_while());
+  };
+  const auto before = kdc.stats().accepted;
+  const auto tgt = log_in("kdc/tgs");
+  REQUIRE_OK(tgt);
+  // A copy has the same one, and what was refused leaves it open.
+  const auto copy = client;
+  CHECK_FAILS(copy.ticket({.service = "fileserver/none"}, *tgt, in_a_while()), ErrorCode::NotFound);
+  CHECK_OK(copy.ticket({.service = "fileserver/fs1"}, *tgt, in_a_while()));
+  CHECK_OK(client.login({}, kdc.files().keytab("fileserver/fs1"), in_a_while()));
+  const auto fresh = log_in("kdc/admin");
+  REQUIRE_OK(fresh);
+  auto as_root = client.connect(
+      in_a_while(),
+      common::auth::authenticate_with(std::make_shared<const ticket::Credential>(fresh->clone())));
+  REQUIRE_OK(as_root);
+  CHECK_OK(call(**as_root, "kdc", "whoami"));
+  CHECK(kdc.stats().accepted == before + 1);
+  // Whoever has become somebody on it keeps it; the next exchange has another one.
+  CHECK_OK(client.ticket({.service = "fileserver/fs1"}, *tgt, in_a_while()));
+  CHECK(kdc.stats().accepted == before + 2);
+  // One that the KDC has ended is not used.
+  const auto limit = in_a_while();
+  while (kdc.stats().connections > 0 && rpc::now() < limit)
+    kdc.hang_up();
+  REQUIRE(kdc.stats().connections == 0);
+  CHECK_OK(client.ticket({.service = "fileserver/fs1"}, *tgt, in_a_while()));
+  CHECK(kdc.stats().accepted == before + 3);
+}
+
+TEST_CASE("a connection that ends as it is used again costs an exchange nothing") {
+  KdcServer kdc;
+  rpc::OperationTable whole;
+  REQUIRE_OK(kdc.kdc().add_operations(whole));
+  rpc::OperationTable cutting;
+  std::atomic<bool> cut{false};
+  for (const char* name : {"preauth", "as", "tgs"}) {
+    rpc::Operation operation = *whole.find("kdc", name);
+    operation.handler = [&cut, answer = operation.handler](rpc::Call& call) -> Result<rpc::Reply> {
+      if (!cut.exchange(false))
+        return answer(call);
+      // Half way through, as a KDC that is restarted does it.
+      rpc::Reply half;
+      half.source_size = 1000;
+      half.source = [](std::span<std::byte>) -> Result<std::span<const std::byte>> {
+        return common::fail(ErrorCode::Internal, "cut");
+      };
+      return half;
+    };
+    REQUIRE_OK(cutting.add(std::move(operation)));
+  }
+  rpc::ServerOptions options;
+  options.tls = kdc.files().server_tls();
+  options.role = "kdc";
+  options.version = "0";
+  const auto server = rpc::Server::start(std::move(options), std::move(cutting));
+  REQUIRE_OK(server);
+  const auto client = kdc.files().client((*server)->port());
+  const auto password = common::crypto::Secret::copy_of(common::as_bytes(kRoot));
+  ticket::AsWanted wanted;
+  wanted.client = "root";
+  const auto tgt = client.login(wanted, password, in_a_while());
+  REQUIRE_OK(tgt);
+  for (int i = 0; i < 2; ++i) {
+    cut = true;
+    CHECK_OK(client.ticket({.service = "fileserver/fs1"}, *tgt, in_a_while()));
+    CHECK_FALSE(cut);
+    cut = true;
+    CHECK_OK(client.login(wanted, password, in_a_while()));
+    CHECK_FALSE(cut);
+  }
+  // A connection of its own that ends says more, and is the caller's to judge.
+  const auto another = kdc.files().client((*server)->port());
+  cut = true;
+  CHECK_FAILS(another.login(wanted, password, in_a_while()), ErrorCode::Unavailable);
+}
