@@ -12,6 +12,15 @@ Option add(CLI::App& app, const std::string& name, Value& into, const std::strin
   return Option(*app.add_option(name, into, help));
 }
 
+template <typename Text>
+Option add_text(CLI::App& app, const std::string& name, Text& into, const std::string& help) {
+  CLI::Option* option = app.add_option(name, into, help);
+  option->check([](const std::string& value) {
+    return value.empty() ? "is empty; name one, or leave it out" : std::string();
+  });
+  return Option(*option);
+}
+
 }  // namespace
 
 const Option& Option::type_name(const char* name) const {
@@ -34,6 +43,11 @@ const Option& Option::repeatable() const {
   return *this;
 }
 
+const Option& Option::may_be_empty() const {
+  option_->get_validator(0)->active(false);
+  return *this;
+}
+
 const Option& Option::excludes(const Option& other) const {
   option_->excludes(other.option_);
   return *this;
@@ -51,12 +65,12 @@ Command Command::add_group(const std::string& name, const std::string& help) con
 
 Option Command::add_option(const std::string& name, std::string& into,
                            const std::string& help) const {
-  return add(*app_, name, into, help);
+  return add_text(*app_, name, into, help);
 }
 
 Option Command::add_option(const std::string& name, std::vector<std::string>& into,
                            const std::string& help) const {
-  return add(*app_, name, into, help);
+  return add_text(*app_, name, into, help);
 }
 
 Option Command::add_option(const std::string& name, int& into, const std::string& help) const {

@@ -31,6 +31,8 @@ class Option {
   // May be given again and again, with one value each time.
   const Option& repeatable() const;
   const Option& excludes(const Option& other) const;
+  // Texts are refused when they are empty: "" is somebody's unset variable. But this one.
+  const Option& may_be_empty() const;
 
  private:
   CLI::Option* option_;

@@ -185,7 +185,8 @@ void add_user_commands(Command app, Session& session) {
       named("policy", "Put a user under a policy; \"\" for the kind's own.", &set_policy, false);
   policy.command.add_option("policy", policy.arguments->policy, "The policy.")
       .type_name("POLICY")
-      .required();
+      .required()
+      .may_be_empty();
 }
 
 }  // namespace cli

@@ -50,6 +50,13 @@ TEST_CASE("a password is asked for on the terminal only, and nothing is asked wi
   const auto cell = running_cell();
   refuse(*cell, {"login", "admin", "--password-stdin"}, "empty password", {}, 2);
   refuse(*cell, {"login", "Admin", "--password-stdin"}, "a-z", {.input = "x\n"}, 2);
+  // Somebody's unset variable is not the name that he has on this machine.
+  refuse(*cell, {"login", "", "--password-stdin"}, "is empty", {.input = "x\n"}, 2);
+  refuse(*cell, {"passwd", "", "--password-stdin"}, "is empty", {.input = "x\n"}, 2);
+  refuse(*cell, {"login", "admin", "--keytab", ""}, "is empty", {.input = "x\n"}, 2);
+  refuse(*cell, {"login", "admin", "--keytab="}, "", {.input = "x\n"}, 2);
+  refuse(*cell, {"group", "add", "admin:x", "alice", "", "--password-stdin"}, "is empty",
+         {.input = "x\n"}, 2);
   refuse(*cell, {"login", "admin", "--lifetime", "soon", "--password-stdin"}, "soon",
          {.input = "x\n"}, 2);
 }
