@@ -26,6 +26,10 @@ constexpr Millis kForgotten = std::chrono::minutes(10);
 // A login that succeeds again and again from one place is written once in this time.
 constexpr Millis kKnownRefresh = std::chrono::days(1);
 
+// Of a pair's 16 bytes as many say whose it is. Two names that share them, one in 2^48, share the
+// places for their addresses; the other ten bytes tell these apart.
+constexpr std::size_t kTagBytes = 6;
+
 }  // namespace
 
 std::string source_of_address(const std::string& address) {
@@ -44,9 +48,11 @@ std::string source_of_address(const std::string& address) {
 }
 
 std::size_t Attempts::KeyHash::operator()(const Key& key) const {
-  // Keys are pseudo-random already.
+  // Keys are pseudo-random already, by a key that nobody outside has, so nobody can look for
+  // collisions; and one would cost time only, since keys are compared whole. The beginning is no
+  // good: pairs of one name share it.
   std::size_t value = 0;
-  std::memcpy(&value, key.data(), sizeof value);
+  std::memcpy(&value, key.data() + key.size() - sizeof value, sizeof value);
   return value;
 }
 
@@ -65,6 +71,7 @@ Result<Attempts::Place> Attempts::place_of(Tables& tables, const std::string& na
   TROTH_TRY(place.pair, hash("pair", name, source));
   TROTH_TRY(place.source, hash("source", {}, source));
   TROTH_TRY(place.name, hash("name", name, {}));
+  std::copy_n(place.name.begin(), kTagBytes, place.pair.begin());
   const auto known = tables.known_of.find(place.pair);
   if (known != tables.known_of.end() && core_.now() - known->second->succeeded < kKnownFor)
     place.name = place.pair;
@@ -93,6 +100,38 @@ void Attempts::forget(Tables& tables, const Key& key) {
   tables.counter_of.erase(found);
 }
 
+Attempts::NameTag Attempts::tag_of(const Key& pair) {
+  NameTag tag = 0;
+  std::memcpy(&tag, pair.data(), kTagBytes);
+  return tag;
+}
+
+void Attempts::add_known(Tables& tables, const Key& pair, Time succeeded) {
+  tables.known.push_front({pair, succeeded});
+  tables.known_of[pair] = tables.known.begin();
+  tables.pairs_of[tag_of(pair)].push_back(pair);
+}
+
+void Attempts::remove_known(Tables& tables, const Key& pair) {
+  const auto found = tables.known_of.find(pair);
+  tables.known.erase(found->second);
+  tables.known_of.erase(found);
+  const auto of_name = tables.pairs_of.find(tag_of(pair));
+  std::erase(of_name->second, pair);
+  if (of_name->second.empty())
+    tables.pairs_of.erase(of_name);
+}
+
+// Which pair goes when this one comes.
+std::optional<Attempts::Key> Attempts::who_makes_room(const Tables& tables, const Key& pair) {
+  const auto of_name = tables.pairs_of.find(tag_of(pair));
+  if (of_name != tables.pairs_of.end() && of_name->second.size() >= kMostKnownOfOne)
+    return of_name->second.front();
+  if (tables.known.size() >= kMostKnownSources)
+    return tables.known.back().key;
+  return std::nullopt;
+}
+
 Status Attempts::load() {
   auto tables = tables_.lock();
   const Time now = core_.now();
@@ -119,9 +158,11 @@ Status Attempts::load() {
                                    .wait_until = time_from(rows.column_int64(5))}});
       tables->counter_of[key] = std::prev(tables->counters.end());
     }
-    TROTH_TRY(auto known, tx.query("SELECT key, succeeded FROM known_source WHERE succeeded > ?1 "
-                                   "ORDER BY succeeded DESC LIMIT ?2",
-                                   to_number(now - kKnownFor), kMostKnownSources));
+    // The newest kMostKnownSources, and of these the oldest first, so that each comes before it.
+    TROTH_TRY(auto known,
+              tx.query("SELECT key, succeeded FROM (SELECT key, succeeded FROM known_source WHERE "
+                       "succeeded > ?1 ORDER BY succeeded DESC LIMIT ?2) ORDER BY succeeded",
+                       to_number(now - kKnownFor), kMostKnownSources));
     for (;;) {
       TROTH_TRY(const bool more, known.step());
       if (!more)
@@ -131,8 +172,7 @@ Status Attempts::load() {
       if (blob.size() != key.size())
         return fail(ErrorCode::Corrupt, "a known source has a key of {} bytes", blob.size());
       std::copy(blob.begin(), blob.end(), key.begin());
-      tables->known.push_back({key, time_from(known.column_int64(1))});
-      tables->known_of[key] = std::prev(tables->known.end());
+      add_known(*tables, key, time_from(known.column_int64(1)));
     }
   });
 }
@@ -196,16 +236,13 @@ Status Attempts::succeeded(const std::string& name, const std::string& source) {
     const auto known = tables->known_of.find(place.pair);
     remember = known == tables->known_of.end() || now - known->second->succeeded >= kKnownRefresh;
     if (remember) {
-      if (known != tables->known_of.end()) {
-        tables->known.erase(known->second);
-        tables->known_of.erase(known);
-      } else if (tables->known.size() >= kMostKnownSources) {
-        evicted = tables->known.back().key;
-        tables->known_of.erase(*evicted);
-        tables->known.pop_back();
-      }
-      tables->known.push_front({place.pair, now});
-      tables->known_of[place.pair] = tables->known.begin();
+      if (known != tables->known_of.end())
+        remove_known(*tables, place.pair);
+      else
+        evicted = who_makes_room(*tables, place.pair);
+      if (evicted)
+        remove_known(*tables, *evicted);
+      add_known(*tables, place.pair, now);
     }
   }
   if (!clear && !remember)

@@ -5,8 +5,10 @@
 
 #include <array>
 #include <list>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "kdc/core.hpp"
 #include "kdc/guess_limit.hpp"
@@ -17,6 +19,8 @@ namespace kdc {
 // the two minutes in which a counter matters takes more sources than there are attempts for.
 inline constexpr std::size_t kMostCounters = 65'536;
 inline constexpr std::size_t kMostKnownSources = 65'536;
+// Of one name. Who has a password and many addresses takes his own others' places, not everybody's.
+inline constexpr std::size_t kMostKnownOfOne = 64;
 // How long an address that logged a name in is known for it.
 inline constexpr Millis kKnownFor = std::chrono::days(30);
 
@@ -52,6 +56,8 @@ class Attempts {
     Counts counts;
     GuessState state;
   };
+  // A pair's key begins with some of its name's: so those of one name are known by it.
+  using NameTag = std::uint64_t;
   struct Known {
     Key key;
     Time succeeded;
@@ -62,6 +68,7 @@ class Attempts {
     std::unordered_map<Key, std::list<Counter>::iterator, KeyHash> counter_of;
     std::list<Known> known;
     std::unordered_map<Key, std::list<Known>::iterator, KeyHash> known_of;
+    std::unordered_map<NameTag, std::vector<Key>> pairs_of;  // newest last
   };
   struct Place {
     Key name;  // of the name, or of name and source if that is known for it
@@ -75,6 +82,10 @@ class Attempts {
                                                const std::string& source) const;
   Counter& counter(Tables& tables, const Key& key, Counts counts, Time now);
   void forget(Tables& tables, const Key& key);
+  static NameTag tag_of(const Key& pair);
+  static void add_known(Tables& tables, const Key& pair, Time succeeded);
+  static void remove_known(Tables& tables, const Key& pair);
+  static std::optional<Key> who_makes_room(const Tables& tables, const Key& pair);
   [[nodiscard]] common::Status store(const std::array<Key, 2>& keys);
 
   Core& core_;

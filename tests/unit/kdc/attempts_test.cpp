@@ -116,3 +116,88 @@ TEST_CASE("who has one IPv6 address has its whole /64") {
   CHECK(kdc::source_of_address("::ffff:192.0.2.7") == "192.0.2.7");
   CHECK(kdc::source_of_address("local") == "local");
 }
+
+namespace {
+
+// Rows of known addresses, each 50 ms older than the one before.
+constexpr std::string_view kManyKnown =
+    "INSERT INTO known_source WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE "
+    "i < ?1) SELECT randomblob(16), ?2 - 50 * i FROM n";
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Attempts, "a full table of known addresses forgets the one that is oldest") {
+  const auto log_in = [&](const std::string& name, const std::string& source) {
+    const bool allowed = db->attempts().begin(name, source).allowed;
+    REQUIRE(allowed);
+    REQUIRE_OK(db->attempts().succeeded(name, source));
+  };
+  const auto is_known = [&](const std::string& name, const std::string& source) {
+    exhaust(name, "203.0.113." + std::to_string(name.size()));
+    const bool allowed = db->attempts().begin(name, source).allowed;
+    if (allowed)
+      db->attempts().withdrawn(name, source);
+    return allowed;
+  };
+  log_in("alice", "10.0.0.1");
+  clock.advance(1h);
+  log_in("robert", "10.0.0.2");
+  // As many more as there is room for, between these two.
+  sql(kManyKnown, kdc::kMostKnownSources - 2, kdc::to_number(kdc::time_now(clock)));
+  open();
+  CHECK(number("SELECT count(*) FROM known_source") == kdc::kMostKnownSources);
+  CHECK(is_known("alice", "10.0.0.1"));
+  log_in("al", "10.0.0.3");
+  CHECK(number("SELECT count(*) FROM known_source") == kdc::kMostKnownSources);
+  for (int restarts = 0; restarts < 2; ++restarts) {
+    CHECK_FALSE(is_known("alice", "10.0.0.1"));
+    CHECK(is_known("robert", "10.0.0.2"));
+    CHECK(is_known("al", "10.0.0.3"));
+    open();
+  }
+  // Should there ever be more on the disk, the oldest are not read.
+  sql(kManyKnown, 100, kdc::to_number(kdc::time_now(clock)));
+  open();
+  CHECK(is_known("al", "10.0.0.3"));
+}
+
+TEST_CASE_FIXTURE(Attempts, "one name with many addresses takes no other name's places") {
+  const auto log_in = [&](const std::string& name, const std::string& source) {
+    REQUIRE(db->attempts().begin(name, source).allowed);
+    REQUIRE_OK(db->attempts().succeeded(name, source));
+  };
+  log_in("alice", "10.0.0.1");
+  for (std::size_t i = 0; i < kdc::kMostKnownOfOne; ++i) {
+    clock.advance(1s);
+    log_in("mallory", "2001:db8::" + std::to_string(i));
+  }
+  CHECK(number("SELECT count(*) FROM known_source") == kdc::kMostKnownOfOne + 1);
+  for (int more = 0; more < 5; ++more) {
+    clock.advance(1s);
+    log_in("mallory", "192.0.2." + std::to_string(more));
+    open();  // it knows whose they are after a restart, too
+  }
+  CHECK(number("SELECT count(*) FROM known_source") == kdc::kMostKnownOfOne + 1);
+  exhaust("mallory", "203.0.113.1");
+  CHECK_FALSE(db->attempts().begin("mallory", "2001:db8::0").allowed);
+  CHECK_FALSE(db->attempts().begin("mallory", "2001:db8::4").allowed);
+  CHECK(db->attempts().begin("mallory", "2001:db8::5").allowed);
+  CHECK(db->attempts().begin("mallory", "192.0.2.4").allowed);
+  exhaust("alice", "203.0.113.2");
+  CHECK(db->attempts().begin("alice", "10.0.0.1").allowed);
+}
+
+TEST_CASE_FIXTURE(Attempts, "a name whose key shares eight bytes with hers locks nobody out") {
+  for (const char* colliding :
+       {"substr(key, 1, 8) || randomblob(8)", "randomblob(8) || substr(key, 9)"}) {
+    exhaust("alice", "192.0.2.1");
+    CHECK_FALSE(db->attempts().begin("alice", "192.0.2.2").allowed);
+    // All that was counted for her is another name's now.
+    sql(fmt::format("UPDATE attempt SET key = {} WHERE kind = 1", colliding));
+    open();
+    CHECK(db->attempts().begin("alice", "192.0.2.2").allowed);
+    db->attempts().withdrawn("alice", "192.0.2.2");
+    clock.advance(20min);
+    REQUIRE_OK(db->housekeeping());
+  }
+}
