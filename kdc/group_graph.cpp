@@ -1,6 +1,7 @@
 #include "kdc/group_graph.hpp"
 
 #include <algorithm>
+#include <unordered_map>
 
 namespace kdc {
 namespace {
@@ -57,6 +58,111 @@ Result<GroupCount> count_groups(ReadTx& tx, Id member, Id group) {
     count.of_cell = row.column_uint64(0) - count.of_users;
   }
   return count;
+}
+
+// Everybody below ?1, everything above them, and what they would all be in through ?2.
+const std::string& around() {
+  static const std::string sql =
+      "WITH RECURSIVE down(id) AS (SELECT ?1 UNION SELECT member FROM down "
+      "JOIN membership ON in_group = down.id), "
+      "around(id) AS (SELECT id FROM down UNION SELECT ?2 UNION SELECT in_group FROM around "
+      "JOIN membership ON member = around.id), " +
+      std::string(kAdministratorNames);
+  return sql;
+}
+
+// Memberships as a graph of small numbers.
+class Graph {
+ public:
+  std::size_t place_of(Id id) {
+    const auto [found, added] = places_.try_emplace(id.value, nodes_.size());
+    if (added)
+      nodes_.emplace_back();
+    return found->second;
+  }
+  void add_edge(Id member, Id group) {
+    const std::size_t from = place_of(member);
+    nodes_[from].above.push_back(place_of(group));
+  }
+  void mark_of_users(Id group) { nodes_[place_of(group)].of_users = true; }
+
+  // Groups that users made among all that are reached from these and were not reached in this round
+  // before.
+  std::size_t count_above(Id start, std::size_t round) {
+    std::size_t count = 0;
+    std::vector<std::size_t> left{place_of(start)};
+    while (!left.empty()) {
+      Node& node = nodes_[left.back()];
+      left.pop_back();
+      if (std::exchange(node.seen_in, round) == round)
+        continue;
+      count += node.of_users ? 1 : 0;
+      left.insert(left.end(), node.above.begin(), node.above.end());
+    }
+    return count;
+  }
+
+ private:
+  struct Node {
+    std::vector<std::size_t> above;
+    bool of_users = false;
+    std::size_t seen_in = 0;
+  };
+  std::unordered_map<std::uint32_t, std::size_t> places_;
+  std::vector<Node> nodes_;
+};
+
+Result<Graph> read_graph(ReadTx& tx, Id member, Id group, const std::vector<Id>& of_users) {
+  Graph graph;
+  for (const Id id : of_users)
+    graph.mark_of_users(id);
+  static const std::string sql =
+      around() +
+      "SELECT member, in_group FROM membership JOIN around ON member = around.id LIMIT ?3";
+  TROTH_TRY(auto rows, tx.query(sql, member.value, group.value, kMostEdges + 1));
+  for (std::size_t edges = 0;; ++edges) {
+    TROTH_TRY(const bool more, rows.step());
+    if (!more)
+      return graph;
+    if (edges == kMostEdges) {
+      return fail(ErrorCode::ResourceExhausted,
+                  "there is too much in that group to count everybody's groups: put it into one of "
+                  "the cell's");
+    }
+    graph.add_edge(Id(static_cast<std::uint32_t>(rows.column_uint64(0))),
+                   Id(static_cast<std::uint32_t>(rows.column_uint64(1))));
+  }
+}
+
+// Whether everybody in `member`, a group, may come into all that `group` leads to. Whoever makes
+// groups decides what this costs, so it is bounded, and in all but odd cases one count.
+Status check_those_below(ReadTx& tx, Id member, Id group) {
+  static const std::string sql =
+      around() +
+      "SELECT user_group.id FROM around JOIN user_group ON user_group.id = around.id WHERE " +
+      std::string(kIsOfUsers);
+  TROTH_TRY(const auto below, principals_below(tx, member));
+  if (!below || below->size() > kMostCounted) {
+    return fail(ErrorCode::ResourceExhausted,
+                "a group of more than {} cannot be in one that a user made", kMostCounted);
+  }
+  TROTH_TRY(auto rows, tx.query(sql, member.value, group.value));
+  TROTH_TRY(const auto of_users, ids_of(rows, kMostEdges));
+  if (of_users.size() <= kMostOfUsers)
+    return {};
+  TROTH_TRY(Graph graph, read_graph(tx, member, group, of_users));
+  std::size_t round = 0;
+  for (const Id person : *below) {
+    ++round;
+    const std::size_t has = graph.count_above(person, round);
+    const std::size_t gains = graph.count_above(group, round);
+    if (gains > 0 && has + gains > kMostOfUsers) {
+      return fail(ErrorCode::ResourceExhausted,
+                  "somebody in it would be in more than {} groups that users made, all told",
+                  kMostOfUsers);
+    }
+  }
+  return {};
 }
 
 Result<bool> is_group(ReadTx& tx, Id id) {
@@ -160,7 +266,8 @@ Status check_nesting(ReadTx& tx, Id member, Id group) {
     return fail(ErrorCode::ResourceExhausted,
                 "nobody is in more than {} groups that users made, all told", kMostOfUsers);
   }
-  return {};
+  return nests && after.of_users > before.of_users ? check_those_below(tx, member, group)
+                                                   : Status{};
 }
 
 Status note_directory_change(WriteTx& tx, Id member) {

@@ -17,6 +17,10 @@ inline constexpr std::size_t kMostClosure = 4096;
 // Of these, such as users made: anybody may put anybody into his own, and must not use up the room
 // for the cell's. The cell's groups are those called system: and those named after administrators.
 inline constexpr std::size_t kMostOfUsers = 512;
+// People below a group that is put into one which a user made, and memberships above them, so that
+// each one's groups can be counted.
+inline constexpr std::size_t kMostCounted = 10'000;
+inline constexpr std::size_t kMostEdges = 200'000;
 // Beyond so many affected principals a change is noted as "anybody's".
 inline constexpr std::size_t kMostAffected = 10'000;
 // Members that one group lists itself.
@@ -34,8 +38,8 @@ common::Result<bool> is_within(common::db::ReadTx& tx, Id member, Id group);
 common::Result<std::optional<std::vector<Id>>> principals_below(common::db::ReadTx& tx, Id member);
 
 // Whether `member` may be put into `group`: no cycle (Deadlock is not meant: Conflict), nesting and
-// number of groups within bounds (ResourceExhausted). The number is that of `member` itself: those
-// below it may come to have more, and then closure_of() chooses.
+// number of groups within bounds (ResourceExhausted): of the cell's those of `member` itself, since
+// only administrators make them; of those that users made the groups of everybody below it, too.
 common::Status check_nesting(common::db::ReadTx& tx, Id member, Id group);
 
 // Raises the directory's version and notes that what `member` and all below it are in has changed.

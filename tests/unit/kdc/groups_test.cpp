@@ -233,3 +233,61 @@ TEST_CASE_FIXTURE(Fixture, "users' groups leave the cell's groups their place") 
   CHECK(*few == std::vector<Id>{Id(1'000), *friends, *roots});
   CHECK(db->groups().closure(alice)->groups.size() == kdc::kMostOfUsers + 2);
 }
+
+TEST_CASE_FIXTURE(Groups, "nobody comes into more groups of users through a group that he is in") {
+  const Id alice = add_user("alice");
+  const Id bob = add_user("bob");
+  const Id team = group("team");
+  const Id squad = group("squad");
+  REQUIRE_OK(db->groups().add_member(admin, squad, alice));
+  REQUIRE_OK(db->groups().add_member(admin, team, squad));
+  REQUIRE_OK(db->groups().add_member(admin, team, bob));
+  std::vector<Id> groups;
+  for (const std::string name : {"mallory", "oscar", "trudy"}) {
+    add_user(name);
+    const Actor user = actor(name);
+    for (int i = 0; i < 200; ++i) {
+      const auto made = db->groups().create(user, fmt::format("{}:g{}", name, i));
+      REQUIRE_OK(made);
+      groups.push_back(*made);
+    }
+  }
+  const auto add = [&](std::size_t to, Id member) {
+    return db->groups().add_member(admin, groups[to], member);
+  };
+  std::size_t at = 0;
+  for (; at < 500; ++at)
+    REQUIRE_OK(add(at, alice));
+  // A group that leads to others counts for all of them: 20 at once.
+  for (std::size_t i = 581; i < 600; ++i)
+    REQUIRE_OK(add(i, groups[580]));
+  CHECK_FAILS(add(580, team), ErrorCode::ResourceExhausted);
+  // One by one they go in until alice has as many as can be; bob, and the team itself, have few.
+  while (add(at, team))
+    ++at;
+  CHECK(at == kdc::kMostOfUsers);
+  CHECK(closure(bob).size() == 1 + 12);
+  CHECK(closure(alice).size() == 2 + kdc::kMostOfUsers);
+  CHECK_OK(add(at, bob));
+  // What brings her nothing new is nobody's loss, and the cell's own groups are another matter.
+  CHECK_OK(add(0, team));
+  REQUIRE_OK(db->groups().add_member(admin, group("more"), team));
+  REQUIRE_OK(db->groups().remove_member(admin, squad, alice));
+  CHECK_OK(add(580, team));
+}
+
+TEST_CASE_FIXTURE(Groups, "a group with too many in it to count is put into none of a user's") {
+  const Id everybody = group("everybody");
+  sql("INSERT INTO principal WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE "
+      "i < ?1) SELECT 1000000 + i, 'u' || i, 1, 0, 0, 0, 0, '', 0, 0 FROM n",
+      kdc::kMostCounted + 1);
+  sql("INSERT INTO membership SELECT id, ?1 FROM principal WHERE id > 1000000", everybody.value);
+  add_user("mallory");
+  const auto hers = db->groups().create(actor("mallory"), "mallory:all");
+  REQUIRE_OK(hers);
+  CHECK_FAILS(db->groups().add_member(actor("mallory"), *hers, everybody),
+              ErrorCode::ResourceExhausted);
+  CHECK_OK(db->groups().add_member(admin, group("staff"), everybody));
+  sql("DELETE FROM membership WHERE member = 1000001");
+  CHECK_OK(db->groups().add_member(actor("mallory"), *hers, everybody));
+}
