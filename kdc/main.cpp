@@ -13,10 +13,12 @@ int main(int argc, char** argv) {
           .about = "the key distribution centre of a cell: who people are",
           .listen = {"127.0.0.1", 7480},
           .health_listen = {"127.0.0.1", 7490},
+          .receives_secrets = true,
           .settings = [&](common::config::Schema& schema) { settings.declare(schema); },
           .make =
               [&](const common::daemon::ServerFoundation& foundation) {
                 return kdc::make_service(settings, foundation);
               },
+          .tasks = kdc::offline_tasks(),
       });
 }

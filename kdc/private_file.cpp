@@ -60,6 +60,11 @@ Result<UniqueFd> open_private(const std::string& path, int flags, struct stat& a
 
 }  // namespace
 
+Result<UniqueFd> open_private_file(const std::string& path) {
+  struct stat about {};
+  return open_private(path, O_RDONLY, about);
+}
+
 Result<Secret> read_private_file(const std::string& path, std::size_t most) {
   struct stat about {};
   TROTH_TRY(const UniqueFd fd, open_private(path, O_RDONLY, about));

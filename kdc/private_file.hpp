@@ -5,10 +5,13 @@
 #include <string>
 
 #include "common/crypto/secret.hpp"
+#include "common/io/unique_fd.hpp"
 #include "common/result.hpp"
 
 namespace kdc {
 
+// Open for reading. NotFound; PermissionDenied as below.
+[[nodiscard]] common::Result<common::UniqueFd> open_private_file(const std::string& path);
 // The whole file. NotFound; PermissionDenied if it is a link or no regular file, if its owner is
 // neither us nor root, or if group or others have any right to it; TooLarge above `most`.
 [[nodiscard]] common::Result<common::crypto::Secret> read_private_file(const std::string& path,

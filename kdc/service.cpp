@@ -8,6 +8,7 @@
 #include "common/log/log.hpp"
 #include "common/sync/mutex.hpp"
 #include "kdc/kdc.hpp"
+#include "kdc/offline.hpp"
 
 namespace kdc {
 namespace {
@@ -77,6 +78,20 @@ class KdcService final : public common::daemon::Service {
   std::thread housekeeping_;  // last: it uses the others
 };
 
+// The certificate says which cell this is, also when it has run out.
+Result<DatabaseOptions> database_of(const common::daemon::ServerFoundation& foundation) {
+  const std::string& file = foundation.settings.certificate;
+  TROTH_TRY(const auto certificate, common::cell::read_certificate(file));
+  TROTH_TRY(const auto info, certificate.inspect());
+  if (!info.identity) {
+    return common::fail(common::ErrorCode::InvalidArgument, "{} does not name its cell", file);
+  }
+  DatabaseOptions options;
+  options.directory = foundation.data_directory;
+  options.cell = info.identity->cell_id;
+  return options;
+}
+
 }  // namespace
 
 void Settings::declare(common::config::Schema& schema) {
@@ -92,22 +107,32 @@ Result<std::unique_ptr<common::daemon::Service>> make_service(
     const Settings& settings, const common::daemon::ServerFoundation& foundation) {
   // Before the first key is read.
   TROTH_TRY_VOID(common::crypto::keep_memory_private());
-  const auto& server = foundation.settings;
-  TROTH_TRY(const auto certificate, common::cell::read_certificate(server.certificate));
-  TROTH_TRY(const auto info, certificate.inspect());
-  if (!info.identity) {
-    return common::fail(common::ErrorCode::InvalidArgument, "{} does not name its cell",
-                        server.certificate);
-  }
   KdcOptions options;
-  options.database.directory = foundation.data_directory;
-  options.database.cell = info.identity->cell_id;
+  TROTH_TRY(options.database, database_of(foundation));
   options.description = settings.cell_description;
-  options.ca = server.ca;
+  options.ca = foundation.settings.ca;
   TROTH_TRY(options.scrypt, common::crypto::ScryptParameters::make(settings.scrypt_log2_n, 8, 1));
   TROTH_TRY(auto kdc,
             Kdc::open(std::move(options), foundation.program.clock, foundation.program.metrics));
   return std::make_unique<KdcService>(std::move(kdc), foundation.program);
+}
+
+std::vector<common::daemon::OfflineTask> offline_tasks() {
+  using Run =
+      Result<std::string> (*)(const DatabaseOptions&, const std::string&, const common::Clock&);
+  const auto task = [](common::daemon::TaskWord word, Run run) {
+    return common::daemon::OfflineTask{word,
+                                       [run](const common::daemon::ServerFoundation& foundation,
+                                             const std::string& file) -> Result<std::string> {
+                                         TROTH_TRY_VOID(common::crypto::keep_memory_private());
+                                         TROTH_TRY(const DatabaseOptions options,
+                                                   database_of(foundation));
+                                         return run(options, file, foundation.program.clock);
+                                       }};
+  };
+  return {task({"--dump", "FILE", "write the database to a new file"}, dump_to_file),
+          task({"--load", "FILE", "make the database of such a file, where there is none"},
+               load_from_file)};
 }
 
 }  // namespace kdc

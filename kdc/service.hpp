@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/daemon/daemon.hpp"
 #include "common/result.hpp"
@@ -21,5 +22,8 @@ struct Settings {
 // administration. Owned by run_daemon.
 common::Result<std::unique_ptr<common::daemon::Service>> make_service(
     const Settings& settings, const common::daemon::ServerFoundation& foundation);
+
+// --dump and --load (kdc/offline.hpp).
+std::vector<common::daemon::OfflineTask> offline_tasks();
 
 }  // namespace kdc

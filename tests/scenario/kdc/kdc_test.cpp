@@ -165,3 +165,96 @@ TEST_CASE_FIXTURE(Fixture, "SIGHUP reads the certificate again and disturbs nobo
   CHECK_OK(root.call("whoami"));
   CHECK_OK(login("root", kRoot));
 }
+
+TEST_CASE_FIXTURE(Fixture,
+                  "what --dump wrote becomes a KDC elsewhere with --load, and people log in") {
+  const auto program = test_support::find_program("troth-kdc");
+  REQUIRE_OK(program);
+  const auto offline = [&](const char* option, const std::string& file) {
+    auto result =
+        test_support::run_command(*program, {"--config", files.path() / "kdc.toml", option, file});
+    REQUIRE_OK(result);
+    return *std::move(result);
+  };
+  const std::string file = files.path() / "kdc.dump";
+  REQUIRE_OK(kdc.start());
+  admin().must("user-add", {{"name", "alice"}}, "alices long word");
+  REQUIRE_OK(login("alice", "alices long word"));
+  const auto in_use = offline("--dump", file);
+  CHECK(in_use.status.code == 1);
+  CHECK(in_use.error_output.find("in use") != std::string::npos);
+  CHECK(in_use.error_output.find(std::to_string(kdc.process().pid())) != std::string::npos);
+  CHECK(!fs::exists(file));
+  REQUIRE_OK(kdc.terminate());
+
+  const auto dumped = offline("--dump", file);
+  CAPTURE(dumped.error_output);
+  CHECK(dumped.status.ok());
+  CHECK(dumped.output.find(file) != std::string::npos);
+  struct stat info {};
+  REQUIRE(::stat(file.c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777) == 0600);
+  const std::string text = text_of(file);
+  CHECK(text.find("alice") != std::string::npos);
+  CHECK(offline("--dump", file).error_output.find("exists already") != std::string::npos);
+  CHECK(text_of(file) == text);
+  CHECK(offline("--load", file).error_output.find("empty directory") != std::string::npos);
+
+  // Another machine: an empty data directory, and the master keys that were kept elsewhere.
+  fs::rename(files.data(), files.path() / "before");
+  CHECK(offline("--load", file).status.code == 1);
+  CHECK(!fs::exists(files.data()));  // what it had made is gone again
+  fs::create_directory(files.data());
+  fs::permissions(files.data(), fs::perms::owner_all);
+  fs::copy_file(files.path() / "before" / "master.keys", data("master.keys"));
+  const auto loaded = offline("--load", file);
+  CAPTURE(loaded.error_output);
+  CHECK(loaded.status.ok());
+  CHECK(loaded.output.find("the audit log is whole") != std::string::npos);
+  REQUIRE_OK(kdc.start());
+  CHECK_OK(login("alice", "alices long word"));
+  const auto tgt = login("root", kRoot);
+  REQUIRE_OK(tgt);
+  CHECK_OK(kdc.client().ticket({.service = "fileserver/fs1"}, *tgt, in_a_while()));
+  AdminClient root = admin();
+  CHECK(root.must("audit-verify")["ok"] == true);
+  CHECK(root.must("audit", {{"event", "load"}, {"limit", 10}})["records"].size() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "the master key is replaced while people log in, and kill -9 stops it nowhere") {
+  REQUIRE_OK(kdc.start());
+  const std::string before = text_of(data("master.keys"));
+  {
+    AdminClient root = admin();
+    for (int i = 0; i < 20; ++i)
+      root.must("service-add", {{"name", "printer/p" + std::to_string(i)}});
+    CHECK(root.must("master-rotate")["version"] == 2);
+    CHECK_OK(login("root", kRoot));
+  }
+  // Wherever it is by now, the next start goes on.
+  kdc.kill();
+  REQUIRE_OK(kdc.start());
+  CHECK_OK(login("root", kRoot));
+  AdminClient root = admin();
+  const auto limit = in_a_while();
+  json status = root.must("master-status");
+  while (status["under_way"] == true && common::rpc::now() < limit) {
+    CHECK_OK(root.call("whoami"));
+    status = root.must("master-status");
+  }
+  CHECK(status["under_way"] == false);
+  CHECK(status["version"] == 2);
+  CHECK(status["rows_left"] == 0);
+  CHECK(text_of(data("master.keys")) != before);
+  CHECK_OK(login("root", kRoot));
+  CHECK_OK(kdc.client().login({}, files.keytab("host/desk7"), in_a_while()));
+  // The key of before opens nothing any more.
+  kdc.kill();
+  const std::string after = text_of(data("master.keys"));
+  std::ofstream(data("master.keys")) << before;
+  CHECK(why_not().find("put the stash file back") != std::string::npos);
+  std::ofstream(data("master.keys")) << after;
+  REQUIRE_OK(kdc.start());
+  CHECK_OK(login("root", kRoot));
+}

@@ -193,7 +193,7 @@ TEST_CASE_FIXTURE(Attempts, "a name whose key shares eight bytes with hers locks
     exhaust("alice", "192.0.2.1");
     CHECK_FALSE(db->attempts().begin("alice", "192.0.2.2").allowed);
     // All that was counted for her is another name's now.
-    sql(fmt::format("UPDATE attempt SET key = {} WHERE kind = 1", colliding));
+    sql(fmt::format("UPDATE attempt SET key = CAST({} AS BLOB) WHERE kind = 1", colliding));
     open();
     CHECK(db->attempts().begin("alice", "192.0.2.2").allowed);
     db->attempts().withdrawn("alice", "192.0.2.2");

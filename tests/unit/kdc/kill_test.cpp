@@ -11,29 +11,11 @@
 #include "tests/support/db_crash_check.hpp"
 #include "tests/support/db_crash_model.hpp"
 #include "tests/unit/kdc/kdc_fixture.hpp"
+#include "tests/unit/kdc/killing_disk.hpp"
 
 using namespace kdc_test;
 
 namespace {
-
-// Kills its own process in place of the n-th thing that is done to the disk.
-class KillingDisk final : public common::db::DiskProbe {
- public:
-  explicit KillingDisk(int at) : left_(at) {}
-  int on_write(common::db::DiskFile, std::uint64_t, std::span<const std::byte>) override {
-    return count();
-  }
-  int on_sync(common::db::DiskFile) override { return count(); }
-  int on_truncate(common::db::DiskFile, std::uint64_t) override { return count(); }
-
- private:
-  int count() {
-    if (--left_ == 0)
-      ::kill(::getpid(), SIGKILL);
-    return 0;
-  }
-  std::atomic<int> left_;
-};
 
 // What a test looks at: the same before and after is old, everything moved on is new.
 struct Look {
