@@ -29,6 +29,8 @@ constexpr std::chrono::seconds kFresh{5 * 60 - 15};
 // The longest list, or an audit's page, is far below.
 constexpr std::uint64_t kMaxReply = std::uint64_t{64} * 1024;
 constexpr int kAttempts = 3;
+// For what takes as long as there is something to fetch; servers grant no more than 10 minutes.
+constexpr std::chrono::minutes kFetchPatience{9};
 
 bool is_fresh(const Credential& credential) {
   const ticket::Time now = credential.kdc_time(rpc::now());
@@ -170,6 +172,17 @@ Result<AdminAnswer> Admin::call(std::string_view operation, const nlohmann::json
       return tl::unexpected(std::move(result.answer).error());
     needs = Needs::Fresh;
   }
+}
+
+Status Admin::fetch(std::string_view operation, const rpc::BytesSink& sink) {
+  TROTH_TRY_VOID(ensure(Needs::Fresh));
+  rpc::Request request;
+  request.service = "kdc";
+  request.operation = operation;
+  request.sink = sink;
+  request.deadline = rpc::now() + kFetchPatience;
+  const rpc::CallResult result = client_->call(request);
+  return result.answer ? Status{} : Status(tl::unexpected(result.answer.error()));
 }
 
 int admin_failure(const common::Error& error) {

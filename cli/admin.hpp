@@ -54,6 +54,10 @@ class Admin {
   common::Result<AdminAnswer> call(std::string_view operation, const nlohmann::json& args,
                                    Needs needs, common::ByteView bytes = {});
 
+  // A call that needs a fresh proof and whose bytes, however many, go to `sink`. Tried once: what
+  // the sink has taken cannot be taken back.
+  common::Status fetch(std::string_view operation, const common::rpc::BytesSink& sink);
+
   // Proves the caller's key with this password, for the calls that follow; for who has typed it for
   // another purpose as well.
   common::Status prove(const common::crypto::Secret& password);

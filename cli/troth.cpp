@@ -31,6 +31,7 @@ int run(const std::vector<std::string>& words, const common::Clock& clock) {
   add_service_commands(app, session);
   add_policy_commands(app, session);
   add_audit_command(app, session);
+  add_kdc_commands(app, session);
   add_cell_commands(app, session);
   add_status_command(app, session);
   add_version_command(app, session);

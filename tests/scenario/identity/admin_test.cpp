@@ -259,3 +259,74 @@ TEST_CASE("who cannot log in any more can still set a new password") {
   succeed(*cell, {"passwd", "erin", "--password-stdin", "--new-password-stdin"}, erin);
   log_in(*cell, "erin", "something new here", "erin");
 }
+
+TEST_CASE("an administrator dumps the running KDC, into a new file of his own") {
+  const auto cell = running_cell();
+  log_in_administrator(*cell);
+  add_user(*cell, "alice", "rosebud and more");
+  log_in(*cell, "alice", "rosebud and more", "alice");
+  const test_support::TempDir dir;
+  const std::string file = dir / "kdc.dump";
+  const Words words{"kdc", "dump", file, "--password-stdin"};
+  // Being logged in does not do, being somebody else neither.
+  refuse(*cell, {"kdc", "dump", file}, "--password-stdin");
+  refuse(*cell, words, "administrators", {.input = "rosebud and more\n", .as = "alice"});
+  refuse(*cell, {"kdc", "dump", "", "--password-stdin"}, "is empty", {}, 2);
+  CHECK(fs::is_empty(dir.path()));
+  const TrothOptions with_password{.input = line(kAdministratorPassword)};
+  succeed(*cell, words, with_password);
+  struct stat info {};
+  REQUIRE(::stat(file.c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777) == 0600);
+  const std::string text = test_support::read_file(file).value();
+  CHECK(text.find("alice") != std::string::npos);
+  CHECK(text.find("rosebud") == std::string::npos);
+  refuse(*cell, words, "exists already", with_password);
+  CHECK(test_support::read_file(file).value() == text);
+  const auto records = json_of(*cell, {"audit", "--event", "dump"})["records"];
+  REQUIRE(records.size() == 1);
+  CHECK(records[0]["actor"]["name"] == "admin");
+
+  // It is the database: loaded into an empty directory, with the master keys, it is this KDC.
+  REQUIRE_OK(cell->terminate("kdc"));
+  const fs::path data = cell->role_directory("kdc") / "data";
+  const fs::path before = dir / "before";
+  fs::rename(data, before);
+  fs::create_directory(data);
+  fs::permissions(data, fs::perms::owner_all);
+  fs::copy_file(before / "master.keys", data / "master.keys");
+  const auto program = test_support::find_program("troth-kdc");
+  REQUIRE_OK(program);
+  const auto loaded =
+      test_support::run_command(*program, {"--config", cell->config("kdc"), "--load", file});
+  REQUIRE_OK(loaded);
+  CAPTURE(loaded->error_output);
+  REQUIRE(loaded->status.ok());
+  REQUIRE_OK(cell->start("kdc"));
+  log_in(*cell, "alice", "rosebud and more", "alice");
+  CHECK(succeed(*cell, {"audit", "--verify"}).find("is whole") != std::string::npos);
+}
+
+TEST_CASE("an administrator replaces the master key of the running KDC") {
+  const auto cell = running_cell();
+  log_in_administrator(*cell);
+  add_user(*cell, "alice", "rosebud and more");
+  log_in(*cell, "alice", "rosebud and more", "alice");
+  const TrothOptions alice{.input = "rosebud and more\n", .as = "alice"};
+  CHECK(succeed(*cell, {"kdc", "master"}) == "master key 1\n");
+  refuse(*cell, {"kdc", "master"}, "administrators", alice);
+  refuse(*cell, {"kdc", "rotate-master", "--password-stdin"}, "administrators", alice);
+  refuse(*cell, {"kdc", "rotate-master"}, "--password-stdin");
+  const std::string said = succeed(*cell, {"kdc", "rotate-master", "--password-stdin"},
+                                   {.input = line(kAdministratorPassword)});
+  CHECK(said.find("Master key 2 is in use") != std::string::npos);
+  log_in(*cell, "alice", "rosebud and more", "alice");
+  const auto deadline = soon();
+  auto status = json_of(*cell, {"kdc", "master"});
+  while (status["under_way"] == true && common::rpc::now() < deadline)
+    status = json_of(*cell, {"kdc", "master"});
+  CHECK(status["version"] == 2);
+  CHECK(status["under_way"] == false);
+  CHECK(status["rows_left"] == 0);
+  log_in(*cell, "alice", "rosebud and more", "alice");
+}
