@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs fuzz targets for a while: fuzz.py PREFIX [--seconds N] [--seed S]
+"""Runs fuzz targets for a while: fuzz.py PREFIX ... [--seconds N] [--seed S]
 
-All libFuzzer targets whose name begins with fuzz_PREFIX, one after the other, each from its committed
+All libFuzzer targets whose name begins with fuzz_ and a PREFIX, one after the other, each from its committed
 corpus and for its share of the seconds. Progress on stderr; the last line of stdout is one JSON object
 with `executions`, `violations` and both for each target; exit code 1 if there are any. An input that
 violates something is kept in the build directory, which is named on stderr.
@@ -51,7 +51,7 @@ def run(name, path, seconds, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("prefix")
+    parser.add_argument("prefixes", nargs="+")
     parser.add_argument("--seconds", type=int, default=120)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -59,7 +59,8 @@ def main():
         builds.configure("fuzz")
         builds.refresh("fuzz")
         programs, _ = builds.targets("fuzz")
-        chosen = {name: path for name, path in sorted(programs.items()) if name.startswith("fuzz_" + options.prefix)}
+        wanted = tuple("fuzz_" + prefix for prefix in options.prefixes)
+        chosen = {name: path for name, path in sorted(programs.items()) if name.startswith(wanted)}
         builds.compile_targets("fuzz", chosen.values())
     except builds.BuildError as error:
         print(f"build: {error}", file=sys.stderr)
