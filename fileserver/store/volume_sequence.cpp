@@ -152,11 +152,14 @@ Status Volume::begin_epoch(Epoch epoch) {
 
 Status Volume::roll_back(Seq seq) {
   Parts& parts = *parts_;
+  // Nothing is trimmed from here on.
+  const auto upkeep = parts.upkeep.lock();
   if (seq.value < parts.floor.load())
     return fail(ErrorCode::Expired, "commit {} is below the floor {}", seq.value,
                 parts.floor.load());
+  // Blocks that are on the disk stay indexed, whoever brought them.
+  TROTH_TRY_VOID(parts.roots.make_stable());
   // History becomes present: what a round of collecting has seen of either is void.
-  const auto upkeep = parts.upkeep.lock();
   parts.begin_collecting();
   const auto undo = [&](WriteTx& tx) -> Result<Seq> {
     TROTH_TRY_VOID(roll_back_rows(tx, seq));

@@ -27,24 +27,26 @@ Result<std::int64_t> client_of(WriteTx& tx, const MountId& mount) {
   return id;
 }
 
-Status enter_block(WriteTx& tx, const NewBlock& block, const MayMove& may_move) {
+// True if the row is this block's now; else another one of that name stays.
+Result<bool> enter_block(WriteTx& tx, const NewBlock& block, const MayMove& may_move) {
   const Placement& place = block.placement;
   TROTH_TRY_VOID(
       tx.run("INSERT OR IGNORE INTO block(name, segment, offset, length) "
              "VALUES (?, ?, ?, ?)",
              block.name.view(), place.segment, place.offset, place.length));
   if (tx.changes() == 1)
-    return {};
+    return true;
   // There is a row already. It stays, for commits that are stable may rely on it; but one that is
   // about to be deleted, which nobody relies on, moves here. So does one found bad.
   TROTH_TRY(const auto old, read_placement(tx, block.name));
   TROTH_TRY(auto bad, tx.query("SELECT 1 FROM quarantine WHERE name = ?", block.name.view()));
   TROTH_TRY(const bool is_bad, bad.step());
   if (!is_bad && old && !may_move(block.name, *old))
-    return {};
+    return false;
   TROTH_TRY_VOID(tx.run("UPDATE block SET segment = ?2, offset = ?3, length = ?4 WHERE name = ?1",
                         block.name.view(), place.segment, place.offset, place.length));
-  return tx.run("DELETE FROM quarantine WHERE name = ?", block.name.view());
+  TROTH_TRY_VOID(tx.run("DELETE FROM quarantine WHERE name = ?", block.name.view()));
+  return true;
 }
 
 }  // namespace
@@ -85,10 +87,16 @@ Status write_blocks(WriteTx& tx, Seq seq, const Upload& upload, const MayMove& m
     return {};
   BinaryWriter list;
   for (const NewBlock& block : upload.written()) {
-    TROTH_TRY_VOID(enter_block(tx, block, may_move));
+    TROTH_TRY(const bool entered, enter_block(tx, block, may_move));
+    // A record that uploads share is listed by the commit that entered it alone: should this one be
+    // undone, the row belongs to the other.
+    if (!entered)
+      continue;
     list.fixed(block.name.view()).u8(static_cast<std::uint8_t>(block.kind));
     list.u32(block.placement.segment).u32(block.placement.offset).u32(block.placement.length);
   }
+  if (list.view().empty())
+    return {};
   return tx.run("INSERT INTO unsynced(seq, number, blocks) VALUES (?, ?, ?)", seq.value,
                 tx.number(), ByteView(list.view()));
 }

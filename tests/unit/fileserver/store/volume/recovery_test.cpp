@@ -69,6 +69,76 @@ TEST_CASE_FIXTURE(VolumeFixture,
 namespace {
 
 // Content number i: small, in a block, or in several.
+TEST_CASE_FIXTURE(VolumeFixture,
+                  "F3, I2: undoing a commit takes no block from an earlier one that shares it") {
+  options.boot_id = Bytes(1, std::byte{1});
+  options.compress = false;
+  create();
+  const std::string shared = noise(kBlockBytes, 1);
+  const std::string lost = noise(kBlockBytes, 2);
+  const auto stored = [&](std::string name, std::string_view bytes, Upload& upload) {
+    Create file;
+    file.parent = kRootNode;
+    file.name = std::move(name);
+    const auto content = make_content(volume->blocks(), upload, view(bytes));
+    REQUIRE_OK(content);
+    file.content = *content;
+    return file;
+  };
+  CommitReply first_done;
+  {
+    // Both are under way at once, so they share one record.
+    Upload first = volume->blocks().begin_upload();
+    Upload second = volume->blocks().begin_upload();
+    CommitRequest one;
+    one.operations = {stored("first", shared, first)};
+    one.upload = &first;
+    CommitRequest two;
+    two.operations = {stored("second", shared + lost, second)};
+    two.upload = &second;
+    const auto done = volume->commit(one);
+    REQUIRE_OK(done);
+    first_done = *done;
+    SUBCASE("stable") {
+      REQUIRE_OK(volume->wait_stable(*done, soon()));
+    }
+    SUBCASE("committed") {}
+    REQUIRE_OK(volume->commit(two));
+  }
+  volume.reset();
+  const std::string segment = path() + "/segments/00000001.seg";
+  const auto bytes = test_support::read_file(segment);
+  REQUIRE_OK(bytes);
+  std::string damaged = *bytes;
+  const std::size_t at = damaged.find(lost.substr(0, 64));
+  REQUIRE(at != std::string::npos);
+  damaged[at] ^= 1;
+  REQUIRE_OK(test_support::write_file(segment, damaged));
+  options.boot_id = Bytes(1, std::byte{2});
+  REQUIRE_OK(open());
+  CHECK(volume->report().rolled_back == 1);
+  CHECK_FAILS(volume->lookup(kRootNode, "second"), ErrorCode::NotFound);
+  CHECK(get(first_done.created[0]) == shared);
+}
+
+TEST_CASE_FIXTURE(VolumeFixture, "R20: what a rollback undoes takes no stable block with it") {
+  create();
+  const NodeId node = make(kRootNode, "a");
+  REQUIRE_OK(put(node, noise(200'000, 1)));
+  REQUIRE_OK(volume->close());
+  volume.reset();
+  // The only copy is lost, and a later commit brings the bytes again.
+  std::filesystem::remove(path() + "/segments/00000001.seg");
+  REQUIRE_OK(open());
+  const Seq then = volume->last_seq();
+  const NodeId other = make(kRootNode, "b");
+  REQUIRE_OK(put(other, noise(200'000, 1)));
+  CHECK(get(node) == noise(200'000, 1));
+  REQUIRE_OK(volume->roll_back(then));
+  CHECK_FAILS(volume->attributes(other), ErrorCode::NotFound);
+  CHECK(get(node) == noise(200'000, 1));
+}
+
 std::string content_of_file(int i) {
   constexpr std::size_t kSizes[] = {100, 5000, 300'000, 0};
   return noise(kSizes[i % 4], static_cast<std::uint64_t>(i) + 1);
