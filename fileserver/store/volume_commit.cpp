@@ -314,8 +314,10 @@ Result<CommitReply> Volume::Parts::commit(const CommitRequest& request) {
     if (!reply.replayed)
       committed(done->number, reply.seq);
     TROTH_FAILPOINT("store.commit.before_reply");
-    // It is committed whatever happens here; should reserving fail, the next one will say so.
-    static_cast<void>(reserve_ahead(false));
+    // It is committed whatever happens here; should reserving fail, the next one will say so. A
+    // retry changes nothing at all.
+    if (!reply.replayed)
+      static_cast<void>(reserve_ahead(false));
     reply.stable = stable_seq();
     return reply;
   }

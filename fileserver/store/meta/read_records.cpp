@@ -124,23 +124,32 @@ Result<std::vector<CommitRecord>> read_records(ReadTx& tx, Seq after, std::size_
 Result<std::optional<CommitRecord>> read_record_of(ReadTx& tx, const OperationKey& key,
                                                    const TailSeal& seal) {
   std::int64_t client = 0;
+  std::uint64_t floor = 0;
+  const auto too_old = [&] {
+    return fail(ErrorCode::Expired,
+                "operation {} is too old to tell whether it was executed: look at the file",
+                key.number);
+  };
   {
-    TROTH_TRY(auto row, tx.query("SELECT id, forgotten FROM client WHERE mount = ?",
+    TROTH_TRY(auto row, tx.query("SELECT id, forgotten, (SELECT floor FROM volume) FROM client "
+                                 "WHERE mount = ?",
                                  ByteView(key.mount.bytes)));
     TROTH_TRY(const bool known, row.step());
     if (!known)
       return std::optional<CommitRecord>();
     client = row.column_int64(0);
+    floor = row.column_uint64(2);
     if (key.number <= row.column_uint64(1))
-      return fail(ErrorCode::Expired,
-                  "operation {} is too old to tell whether it was executed: look at the file",
-                  key.number);
+      return too_old();
   }
   TROTH_TRY(auto row, tx.query(TROTH_RECORD_COLUMNS "WHERE c.client = ? AND c.number = ?", client,
                                key.number));
   TROTH_TRY(const bool found, row.step());
   if (!found)
     return std::optional<CommitRecord>();
+  // Being trimmed: its tails may have gone before it.
+  if (row.column_uint64(0) < floor)
+    return too_old();
   std::size_t bytes = 0;
   TROTH_TRY(CommitRecord record, parse_record(tx, row, seal, bytes));
   return std::optional(std::move(record));

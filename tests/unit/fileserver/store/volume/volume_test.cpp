@@ -222,6 +222,44 @@ TEST_CASE_FIXTURE(VolumeFixture,
 
 TEST_CASE_FIXTURE(VolumeFixture, "R3: no seq and no node id is given twice, however it stopped") {
   create();
+TEST_CASE_FIXTURE(VolumeFixture,
+                  "R4: a retry of what is just being forgotten is refused as any other") {
+  options.retention = {std::chrono::seconds{0}, 1};
+  create();
+  const NodeId node = make(kRootNode, "a");
+  const OperationKey key{{}, 5};
+  CommitRequest append;
+  append.key = key;
+  REQUIRE_OK(volume->append(append, node, view("a tail")));
+  REQUIRE_OK(put(node, "another tail"));
+  make(kRootNode, "b");
+  make(kRootNode, "c");
+  bool refused = false;
+  for (int i = 0; i < 1000 && *volume->maintain(); ++i) {
+    const auto again = volume->append(append, node, view("a tail"));
+    CHECK((again ? again->replayed : again.error().code == ErrorCode::Expired));
+    refused |= !again;
+  }
+  CHECK(refused);
+  CHECK(get(node) == "another tail");
+}
+
+TEST_CASE_FIXTURE(VolumeFixture, "R4: a retry changes nothing, not even what is reserved") {
+  options.reserve_ahead = 16;
+  create();
+  const OperationKey key{{}, 5};
+  REQUIRE_OK(commit({Create{kRootNode, "a"}}, key));
+  for (int i = 0; i < 40; ++i) {
+    // A refused one uses up a node id, and so brings the next reservation nearer.
+    CHECK_FAILS(commit({Create{kRootNode, "a"}}), ErrorCode::AlreadyExists);
+    const Seq before = volume->last_seq();
+    const auto again = commit({Create{kRootNode, "a"}}, key);
+    REQUIRE_OK(again);
+    CHECK(again->replayed);
+    CHECK(volume->last_seq() == before);
+  }
+}
+
   std::uint64_t last_seq = 0;
   std::uint64_t last_node = 0;
   Epoch epoch{};
