@@ -4,7 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <cerrno>
+#include <climits>
 
 #include "common/crypto/random.hpp"
 #include "common/failpoint/failpoint.hpp"
@@ -358,11 +359,7 @@ Result<std::unique_ptr<Volume>> Volume::create_copy(const std::string& directory
 
 Result<std::unique_ptr<Volume>> Volume::open(const std::string& directory, VolumeOptions options,
                                              const common::Clock& clock) {
-  // A database that is not there would be made: asking for one that does not exist is a mistake.
-  std::error_code ignored;
-  if (!std::filesystem::exists(metadata_path(directory), ignored) &&
-      !std::filesystem::exists(metadata_path(directory) + "-mark", ignored))
-    return fail(ErrorCode::NotFound, "there is no volume in {}", directory);
+  TROTH_TRY_VOID(must_be_there(directory));
   auto parts = std::make_unique<Parts>(directory, std::move(options), clock);
   TROTH_TRY_VOID(parts->open_database());
   return finish_open(std::move(parts));

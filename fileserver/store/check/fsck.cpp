@@ -18,6 +18,7 @@ constexpr std::chrono::hours kLongestRead{24};
 constexpr std::chrono::minutes kSyncPatience{10};
 
 Status open_all(Check& check) {
+  TROTH_TRY_VOID(must_be_there(check.directory));
   common::db::Options how;
   how.application_id = kVolumeApplicationId;
   how.longest_read = kLongestRead;

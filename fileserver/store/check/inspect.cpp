@@ -29,6 +29,7 @@ struct Opened {
 
 Result<Opened> open_volume(const std::string& directory, const InspectOptions& options,
                            const common::Clock& clock) {
+  TROTH_TRY_VOID(must_be_there(directory));
   Opened opened;
   common::db::Options how;
   how.application_id = kVolumeApplicationId;

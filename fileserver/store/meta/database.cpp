@@ -1,5 +1,9 @@
 #include "fileserver/store/meta/database.hpp"
 
+#include <sys/stat.h>
+
+#include <cerrno>
+
 #include "fileserver/store/meta/schema.sql.hpp"
 
 namespace fileserver::store {
@@ -16,6 +20,17 @@ Bytes blob(const common::db::Statement& row, int column) {
   return {bytes.begin(), bytes.end()};
 }
 
+// Only the file system's word that there is no such name means absence; a disk that cannot answer
+// has not lost the volume.
+Result<bool> is_there(const std::string& path) {
+  struct stat seen {};
+  if (::lstat(path.c_str(), &seen) == 0)
+    return true;
+  if (errno == ENOENT || errno == ENOTDIR)
+    return false;
+  return common::fail_errno(errno, "looking for {}", path);
+}
+
 }  // namespace
 
 std::span<const common::db::Migration> volume_migrations() {
@@ -24,6 +39,14 @@ std::span<const common::db::Migration> volume_migrations() {
 
 std::string metadata_path(const std::string& directory) {
   return directory + "/meta.db";
+}
+
+Status must_be_there(const std::string& directory) {
+  TROTH_TRY(const bool database, is_there(metadata_path(directory)));
+  TROTH_TRY(const bool mark, is_there(metadata_path(directory) + "-mark"));
+  if (!database && !mark)
+    return fail(ErrorCode::NotFound, "there is no volume in {}", directory);
+  return {};
 }
 
 Result<std::optional<VolumeRow>> read_volume_row(common::db::ReadTx& tx) {

@@ -18,6 +18,10 @@ inline constexpr std::uint32_t kVolumeFormat = 1;
 // DIRECTORY/meta.db
 [[nodiscard]] std::string metadata_path(const std::string& directory);
 
+// Opening a database makes one where there is none, so this comes before opening a volume's.
+// NotFound if nothing is there; IoError and the like if that cannot be told.
+[[nodiscard]] Status must_be_there(const std::string& directory);
+
 // What the one row of `volume` says.
 struct VolumeRow {
   VolumeUuid uuid{};

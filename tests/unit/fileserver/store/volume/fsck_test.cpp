@@ -158,7 +158,13 @@ TEST_CASE_FIXTURE(Checked, "damaged blocks are named, and those written twice ar
 TEST_CASE_FIXTURE(Checked, "a volume in use, or none, is refused") {
   REQUIRE_OK(open());
   CHECK_FAILS(check_volume(path(), {}, clock), ErrorCode::Busy);
-  CHECK(!check_volume(path() + "/nowhere", {}, clock));
+  CHECK_FAILS(check_volume(path() + "/nowhere", {}, clock), ErrorCode::NotFound);
+  // Looking leaves nothing behind.
+  const test_support::TempDir empty;
+  CHECK_FAILS(check_volume(empty.path().string(), {}, clock), ErrorCode::NotFound);
+  std::ostringstream shown;
+  CHECK_FAILS(inspect_volume(empty.path().string(), {}, clock, shown), ErrorCode::NotFound);
+  CHECK(std::filesystem::is_empty(empty.path()));
 }
 
 TEST_CASE_FIXTURE(Checked, "an unclean stop is harmless, and said") {

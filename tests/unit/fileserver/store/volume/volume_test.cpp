@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "tests/unit/fileserver/store/volume/volume_fixture.hpp"
 
 using common::ErrorCode;
@@ -513,6 +515,11 @@ TEST_CASE_FIXTURE(VolumeFixture, "I7: a copy made by redoing records is equal, a
             missing_blocks(copy.blocks(), content->root, content->tree_size(), 100);
         REQUIRE_OK(missing);
         for (const MissingBlock& block : *missing) {
+  // A place that cannot be looked at is not taken for an empty one.
+  std::filesystem::create_symlink("loop", path() + "/loop");
+  CHECK_FAILS(Volume::open(path() + "/loop", options, clock), ErrorCode::InvalidArgument);
+  CHECK_FAILS(Volume::open(path() + "/" + std::string(256, 'n'), options, clock),
+              ErrorCode::TooLarge);
           std::vector<std::byte> buffer(kBlockBytes);
           const auto length = volume->blocks().read(block.name, block.kind, buffer);
           REQUIRE_OK(length);
