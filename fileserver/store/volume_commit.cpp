@@ -21,6 +21,7 @@ constexpr std::chrono::seconds kReservePatience{30};
 // How old our picture of the disk may be: at 2 GB/s it is off by 200 MB, less than what is kept
 // free on any disk that fast.
 constexpr std::chrono::milliseconds kRoomAge{100};
+constexpr std::uint64_t kNearlyFull = 256 << 20;
 constexpr std::uint64_t kLeastKeptFree = 1 << 20;
 constexpr std::uint64_t kMostKeptFree = std::uint64_t{2} << 30;
 // Lists of `unsynced` are forgotten this many transactions late: rarely enough to cost nothing.
@@ -101,12 +102,14 @@ std::int64_t Volume::Parts::wall_time() const {
   return clock.wall_now().time_since_epoch().count();
 }
 
-void Volume::Parts::look_at_room() {
+void Volume::Parts::look_at_room(bool at_once) {
   const auto now = clock.now().time_since_epoch().count();
   auto seen = room_seen.load(std::memory_order_relaxed);
-  if (seen != 0 && now - seen < common::Duration(kRoomAge).count())
+  // Near the end each look counts.
+  at_once |= room_free.load() < 2 * kept_free() + kNearlyFull;
+  if (!at_once && seen != 0 && now - seen < common::Duration(kRoomAge).count())
     return;
-  if (!room_seen.compare_exchange_strong(seen, now))
+  if (!room_seen.compare_exchange_strong(seen, now) && !at_once)
     return;  // somebody else looks
   VolumeOptions::Room room;
   if (options.room) {
@@ -127,6 +130,14 @@ void Volume::Parts::look_at_room() {
 
 std::uint64_t Volume::Parts::kept_free() const {
   return std::clamp(room_total.load() / 50, kLeastKeptFree, kMostKeptFree);  // 2 %
+}
+
+std::uint64_t Volume::Parts::room_for_blocks() {
+  look_at_room(true);
+  // Growing stops earlier, at its commit: overwriting goes on for a while.
+  const std::uint64_t kept = kept_free() / 2;
+  const std::uint64_t free = room_free.load();
+  return free > kept ? free - kept : 0;
 }
 
 Status Volume::Parts::check_limit(ReadTx& tx, std::string_view setting, std::uint64_t total) {

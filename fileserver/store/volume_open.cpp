@@ -27,6 +27,9 @@ constexpr std::string_view kSegmentDirectory = "segments";
 constexpr std::chrono::seconds kLongestRead{60};
 // What opening waits for a sync.
 constexpr std::chrono::seconds kSyncPatience{120};
+constexpr std::uint64_t kLogPage = 4096;
+// Checkpoints more frequent than this would be all that the disk does.
+constexpr std::uint64_t kLeastLogPages = 50;
 
 }  // namespace
 
@@ -40,6 +43,14 @@ Status Volume::Parts::open_database() {
   how.flush_interval = options.flush_interval;
   how.checkpoint_pages = options.checkpoint_pages;
   how.wal_cap_pages = options.wal_cap_pages;
+  // On a small disk the log must fit into what is kept free: removing needs it.
+  look_at_room(true);
+  const auto fitting = static_cast<int>(
+      std::clamp<std::uint64_t>(kept_free() / 4 / kLogPage, kLeastLogPages, INT_MAX / 4));
+  if (room_total.load() != 0 && fitting < how.checkpoint_pages) {
+    how.checkpoint_pages = fitting;
+    how.wal_cap_pages = std::min(how.wal_cap_pages, 3 * fitting);
+  }
   how.accept_lost_commits = options.accept_lost_commits;
   how.probe = options.probe;
   // Until there are segments, no row points to one.
@@ -67,6 +78,7 @@ Status Volume::Parts::open_blocks() {
   how.volume = identity.uuid;
   how.key = options.key;
   how.first_number = identity.last_segment + 1;
+  how.room = [this] { return room_for_blocks(); };
   TROTH_TRY(segments,
             Segments::open(*options.segment_io, std::string(kSegmentDirectory), how, clock));
   segments_for_sync.store(segments.get());

@@ -106,7 +106,9 @@ struct Volume::Parts {
   // Refuses a total above the setting of this name, if there is one.
   [[nodiscard]] static Status check_limit(ReadTx& tx, std::string_view setting,
                                           std::uint64_t total);
-  void look_at_room();
+  void look_at_room(bool at_once = false);
+  // What new blocks may take of the disk. Looks at it.
+  [[nodiscard]] std::uint64_t room_for_blocks();
   [[nodiscard]] MayMove may_move() const {
     return [this](const BlockName& name, const Placement& old) {
       return blocks->is_condemned(name) || is_lost(old.segment);

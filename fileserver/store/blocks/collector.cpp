@@ -333,7 +333,7 @@ Status Collector::State::move_page(std::vector<CollectorHost::Move> moves,
       return fail(ErrorCode::Internal, "a verified block has another name when it is moved");
     prepared.push_back(std::move(block));
   }
-  TROTH_TRY(const auto places, segments.append(prepared));
+  TROTH_TRY(const auto places, segments.append(prepared, UseOfRoom::MakingRoom));
   TROTH_TRY_VOID(segments.sync());
   for (std::size_t i = 0; i < moves.size(); ++i) {
     moves[i].to = places[i];

@@ -17,7 +17,12 @@ struct SegmentOptions {
   // No new segment gets a smaller number, whatever files there are: one may have been lost.
   std::uint32_t first_number = 1;
   const common::crypto::Secret* key = nullptr;  // of the volume; null: not sealed. Must outlive
+  // How many bytes of the disk are not kept for others; null: nobody counts. From any thread.
+  std::function<std::uint64_t()> room;
 };
+
+// Who writes: what is kept of the disk is for what gives more of it back.
+enum class UseOfRoom : std::uint8_t { Growing, MakingRoom };
 
 struct SegmentInfo {
   std::uint32_t number = 0;
@@ -52,7 +57,8 @@ class Segments {
   // Writes the blocks, next to each other where they fit, and returns their places: readable at
   // once, safe from kill -9; durable after sync(). NoSpace leaves nothing behind that counts. After
   // a failed sync every append fails with that error (I12).
-  [[nodiscard]] Result<std::vector<Placement>> append(std::span<const PreparedBlock> blocks);
+  [[nodiscard]] Result<std::vector<Placement>> append(std::span<const PreparedBlock> blocks,
+                                                      UseOfRoom use = UseOfRoom::Growing);
 
   // Reads and verifies one block into `into` (kBlockBytes always suffices); returns its length.
   // Corrupt: the bytes there are not that block; NotFound: no such segment (look the place up

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cerrno>
 
 #include "common/crypto/aead.hpp"
 #include "common/failpoint/failpoint.hpp"
@@ -68,10 +69,12 @@ Status Segments::State::begin_segment() {
 }
 
 // A place for the first of `blocks`, as many as fit and one call may write.
-Result<Segments::State::Reservation> Segments::State::reserve(
-    std::span<const PreparedBlock> blocks) {
+Result<Segments::State::Reservation> Segments::State::reserve(std::span<const PreparedBlock> blocks,
+                                                              UseOfRoom use) {
+  std::optional<std::uint64_t> room;  // looked at where the file has to grow
   while (true) {
     std::uint32_t full = 0;
+    std::uint64_t grows_by = 0;
     {
       auto locked = table.lock();
       TROTH_TRY_VOID(locked->health);
@@ -86,22 +89,35 @@ Result<Segments::State::Reservation> Segments::State::reserve(
           place.length += size;
           ++place.blocks;
         }
-        if (place.blocks > 0) {
+        const bool grows = entry.end + place.length > entry.allocated;
+        if (place.blocks > 0 && grows && options.room && !room) {
+          grows_by = place.length;
+        } else if (place.blocks > 0) {
           entry.end += place.length;
           ++entry.in_flight;
-          if (entry.end > entry.allocated) {
-            entry.allocated =
-                std::min<std::uint64_t>(options.segment_bytes, entry.end + kAllocateAhead);
-            place.allocate_to = entry.allocated;
+          if (grows) {
+            // Near the end of the disk nothing is taken ahead of need.
+            const bool ahead = !room || *room >= place.length + 2 * kAllocateAhead;
+            entry.allocated = std::min<std::uint64_t>(options.segment_bytes,
+                                                      entry.end + (ahead ? kAllocateAhead : 0));
+            place.allocate_to = ahead ? entry.allocated : 0;
             entry.needs_cut = true;
           }
           place.handle = {entry.file, entry.key, entry.end};
           return place;
+        } else {
+          full = locked->active;
+          entry.closed = true;
+          locked->active = 0;
         }
-        full = locked->active;
-        entry.closed = true;
-        locked->active = 0;
       }
+    }
+    if (grows_by != 0) {
+      room = options.room();
+      if (use == UseOfRoom::Growing && *room < grows_by)
+        return common::fail_posix(ENOSPC,
+                                  "the disk of this volume is full: remove files, or add room");
+      continue;
     }
     if (full != 0)
       cut_if_idle(full);
@@ -186,11 +202,12 @@ void Segments::State::cut_if_idle(std::uint32_t segment) {
   static_cast<void>(file->truncate(end));
 }
 
-Result<std::vector<Placement>> Segments::append(std::span<const PreparedBlock> blocks) {
+Result<std::vector<Placement>> Segments::append(std::span<const PreparedBlock> blocks,
+                                                UseOfRoom use) {
   std::vector<Placement> placements;
   placements.reserve(blocks.size());
   while (!blocks.empty()) {
-    TROTH_TRY(const State::Reservation place, state_->reserve(blocks));
+    TROTH_TRY(const State::Reservation place, state_->reserve(blocks, use));
     const Status written = state_->write(place, blocks, placements);
     state_->finish(place, written);
     TROTH_TRY_VOID(written);

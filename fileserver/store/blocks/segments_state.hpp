@@ -68,7 +68,7 @@ struct Segments::State {
   [[nodiscard]] Result<Handle> open_segment(std::uint32_t segment);
   [[nodiscard]] Status begin_segment();
   [[nodiscard]] Result<std::unique_ptr<common::io::File>> make_file(std::uint32_t segment);
-  [[nodiscard]] Result<Reservation> reserve(std::span<const PreparedBlock> blocks);
+  [[nodiscard]] Result<Reservation> reserve(std::span<const PreparedBlock> blocks, UseOfRoom use);
   [[nodiscard]] Status write(const Reservation& place, std::span<const PreparedBlock> blocks,
                              std::vector<Placement>& placements);
   void finish(const Reservation& place, const Status& outcome);

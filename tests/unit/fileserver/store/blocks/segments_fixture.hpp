@@ -5,7 +5,7 @@
 namespace block_test {
 
 // Two full blocks and some small ones.
-inline constexpr SegmentOptions kSmallSegments{.segment_bytes = 300 * 1024};
+inline const SegmentOptions kSmallSegments{.segment_bytes = 300 * 1024};
 
 inline common::Result<std::unique_ptr<Segments>> try_open(common::io::FileIo& io,
                                                           SegmentOptions options = kSmallSegments) {

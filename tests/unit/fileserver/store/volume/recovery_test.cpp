@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <filesystem>
 #include <thread>
 
@@ -291,6 +293,90 @@ TEST_CASE_FIXTURE(VolumeFixture,
 }
 
 TEST_CASE_FIXTURE(VolumeFixture, "F10: a database that lost a part of itself is refused") {
+namespace {
+
+// A disk that is full from a write to the database on.
+class FullDisk final : public common::db::DiskProbe {
+ public:
+  void fill_after(std::uint64_t writes) { left_ = static_cast<std::int64_t>(writes); }
+  void free() { left_ = INT64_MAX / 2; }
+  int on_write(common::db::DiskFile, std::uint64_t, std::span<const std::byte>) override {
+    return left_.fetch_sub(1) > 0 ? 0 : ENOSPC;
+  }
+  int on_sync(common::db::DiskFile) override { return 0; }
+  int on_truncate(common::db::DiskFile, std::uint64_t) override { return 0; }
+
+ private:
+  std::atomic<std::int64_t> left_{INT64_MAX / 2};
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(VolumeFixture, "F8: full at every write of the database and of segments") {
+  FullDisk full;
+  options.probe = &full;
+  options.segment_bytes = 512 << 10;
+  options.checkpoint_pages = 20;  // so that checkpoints meet the full disk, too
+  options.wal_cap_pages = 200;
+  create();
+  auto& segments = use_faulty_disk();
+  REQUIRE_OK(open());
+  std::map<NodeId, std::string> acknowledged;
+  std::uint64_t seed = 1;
+  int refused = 0;
+  // A file in the database, one in blocks, and one less.
+  const auto work = [&] {
+    for (const std::size_t length : {std::size_t{2000}, std::size_t{150'000}}) {
+      const std::string text = noise(length, ++seed);
+      const auto made = commit({Create{kRootNode, "f" + std::to_string(seed)}});
+      if (made)
+        acknowledged[made->created[0]] = "";
+      const auto done = made ? put(made->created[0], text) : made;
+      if (done)
+        acknowledged[made->created[0]] = text;
+      else
+        CHECK(done.error().code == ErrorCode::NoSpace);
+      refused += done ? 0 : 1;
+    }
+    if (acknowledged.size() > 6) {
+      const NodeId oldest = acknowledged.begin()->first;
+      const auto versions = volume->attributes(oldest);
+      REQUIRE_OK(versions);
+      const auto entries = volume->list(kRootNode, "", 1000);
+      REQUIRE_OK(entries);
+      for (const EntryAttributes& entry : *entries) {
+        if (entry.attributes.node == oldest && commit({Unlink{kRootNode, entry.name}}))
+          acknowledged.erase(oldest);
+      }
+    }
+  };
+  const auto check_all = [&] {
+    for (const auto& [node, text] : acknowledged)
+      CHECK(get(node) == text);
+  };
+  for (std::uint64_t writes = 0; writes < 40; ++writes) {
+    CAPTURE(writes);
+    if (writes % 2 == 0)
+      full.fill_after(writes / 2);
+    else
+      segments.set_space(writes * 8000);
+    work();
+    check_all();
+    full.free();
+    segments.clear();
+    // There is room again: nothing had to be opened anew for that.
+    REQUIRE_OK(volume->health());
+    const auto done = put(make(kRootNode, "after" + std::to_string(writes)), "after");
+    REQUIRE_OK(done);
+    REQUIRE_OK(volume->wait_stable(*done, soon()));
+  }
+  CHECK(refused > 20);
+  REQUIRE_OK(open());
+  CHECK(volume->report().damaged_blocks == 0);
+  check_all();
+  volume.reset();  // before its probe
+}
+
   create();
   for (int i = 0; i < 200; ++i)
     make(kRootNode, "a name of some length " + std::to_string(i));
