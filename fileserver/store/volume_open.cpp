@@ -221,8 +221,9 @@ Status Volume::Parts::verify_unsynced() {
 }
 
 Status Volume::Parts::cut_tails() {
-  // Segments before the newest were synced when they were closed; only the newest can have a tail,
-  // unless several were begun between two syncs.
+  // A segment has a tail only if it was written after the last sync, and syncs are 20 ms apart:
+  // only the newest few can. What an older one should have behind its last record costs room and
+  // nothing else, for each read is verified.
   const auto all = segments->list();
   constexpr std::size_t kMayHaveTails = 4;
   const std::size_t first = all.size() > kMayHaveTails ? all.size() - kMayHaveTails : 0;

@@ -19,6 +19,7 @@ using common::wire::BinaryWriter;
 constexpr std::size_t kRowsPerStep = 200;
 constexpr std::size_t kRootsPerPage = 1000;
 constexpr std::size_t kScrubPage = 256;
+constexpr std::size_t kIndexPage = 10'000;
 // Between the end of one round of collecting and the next.
 constexpr std::chrono::minutes kBetweenRounds{10};
 
@@ -332,17 +333,19 @@ Result<SpaceReport> Volume::space() {
   Parts& parts = *parts_;
   SpaceReport report;
   std::uint64_t records = 0;
-  const auto count = [&](ReadTx& tx) -> Status {
-    TROTH_TRY(const Head head, read_head(tx));
-    report.logical = head.bytes;
-    TROTH_TRY(auto row, tx.query("SELECT coalesce(sum(length), 0), "
-                                 "coalesce(sum((length + 64 + 63) / 64 * 64), 0) FROM block"));
-    TROTH_TRY_VOID(row.step());
-    report.unique = row.column_uint64(0);
-    records = row.column_uint64(1);
-    return {};
-  };
-  TROTH_TRY_VOID(parts.db->read(count));
+  TROTH_TRY(const Head head, parts.db->read([](ReadTx& tx) { return read_head(tx); }));
+  report.logical = head.bytes;
+  // In pages: a look at millions of rows at once would hold up checkpoints.
+  for (BlockName after;;) {
+    TROTH_TRY(const auto rows, parts.roots.index_after(after, kIndexPage));
+    if (rows.empty())
+      break;
+    after = rows.back().name;
+    for (const IndexRow& row : rows) {
+      report.unique += row.placement.length;
+      records += record_size(row.placement.length, false);
+    }
+  }
   for (const SegmentInfo& segment : parts.segments->list())
     report.segments += segment.bytes;
   report.reclaimable = report.segments > records ? report.segments - records : 0;

@@ -231,7 +231,7 @@ Result<std::vector<NodeVersion>> read_versions(ReadTx& tx, NodeId node, std::siz
 
 Result<std::vector<Snapshot>> read_snapshots(ReadTx& tx) {
   TROTH_TRY(auto rows,
-            tx.query("SELECT name, seq FROM snapshot WHERE to_seq IS NULL ORDER BY name"));
+            tx.query("SELECT name, seq, time FROM snapshot WHERE to_seq IS NULL ORDER BY name"));
   std::vector<Snapshot> snapshots;
   for (;;) {
     TROTH_TRY(const bool more, rows.step());

@@ -148,10 +148,16 @@ Result<bool> trim_small(const Visitor& visit, bool settings) {
   return false;
 }
 
-// A tail goes with the last row that refers to it: all such rows belong to one node.
+// A tail goes with the last row that refers to it: all such rows belong to one node. So do a node's
+// fences: its id never comes again.
 Status remove_node_row(WriteTx& tx, std::uint64_t node, std::uint64_t to,
                        const std::optional<std::int64_t>& tail) {
   TROTH_TRY_VOID(tx.run("DELETE FROM node_history WHERE id = ? AND to_seq = ?", node, to));
+  TROTH_TRY_VOID(
+      tx.run("DELETE FROM fence WHERE node = ?1 "
+             "AND NOT EXISTS (SELECT 1 FROM node WHERE id = ?1) "
+             "AND NOT EXISTS (SELECT 1 FROM node_history WHERE id = ?1)",
+             node));
   if (!tail)
     return {};
   return tx.run(

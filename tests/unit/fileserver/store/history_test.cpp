@@ -213,6 +213,22 @@ TEST_CASE("a snapshot keeps what it shows, and forgetting it frees that") {
   CHECK(tables.count("SELECT count(*) FROM node_history") == 0);
 }
 
+TEST_CASE("a node's fences go with the last that is known of it, and not before") {
+  Tables tables;
+  const NodeId node = tables.make(kRootNode, "a");
+  const NodeId other = tables.make(kRootNode, "b");
+  for (const NodeId fenced : {node, other})
+    REQUIRE_OK(tables.commit({RaiseFence{fenced, 0, 100, common::FencingToken{7}}}));
+  REQUIRE_OK(tables.commit({Unlink{kRootNode, "a"}}));
+  const Seq gone = tables.head();
+  tables.make(kRootNode, "c");
+  trim_all(tables, Seq{gone.value - 1});
+  CHECK(tables.count("SELECT count(*) FROM fence") == 2);
+  trim_all(tables, tables.head());
+  CHECK(tables.count("SELECT count(*) FROM fence") == 1);
+  CHECK(tables.count("SELECT node FROM fence") == static_cast<std::int64_t>(other.value));
+}
+
 TEST_CASE("R21: a pinned version stays when its time is over") {
   Tables tables;
   const NodeId node = tables.make(kRootNode, "a", NodeKind::File, "pinned");

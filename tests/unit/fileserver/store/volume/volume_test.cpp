@@ -222,8 +222,6 @@ TEST_CASE_FIXTURE(VolumeFixture,
   REQUIRE_OK(commit({Create{kRootNode, "a"}}, OperationKey{{}, 6}));
 }
 
-TEST_CASE_FIXTURE(VolumeFixture, "R3: no seq and no node id is given twice, however it stopped") {
-  create();
 TEST_CASE_FIXTURE(VolumeFixture,
                   "R4: a retry of what is just being forgotten is refused as any other") {
   options.retention = {std::chrono::seconds{0}, 1};
@@ -262,6 +260,8 @@ TEST_CASE_FIXTURE(VolumeFixture, "R4: a retry changes nothing, not even what is 
   }
 }
 
+TEST_CASE_FIXTURE(VolumeFixture, "R3: no seq and no node id is given twice, however it stopped") {
+  create();
   std::uint64_t last_seq = 0;
   std::uint64_t last_node = 0;
   Epoch epoch{};
@@ -330,6 +330,62 @@ TEST_CASE_FIXTURE(VolumeFixture, "R20: what is held back is not seen until it is
   REQUIRE_OK(volume->set_visible(volume->last_seq()));
   CHECK(volume->lookup(kRootNode, "a")->attributes.node == node);
   CHECK_FAILS(volume->set_visible(Seq{volume->last_seq().value + 1}), ErrorCode::InvalidArgument);
+}
+
+TEST_CASE_FIXTURE(VolumeFixture, "a snapshot says what it shows and when it was made") {
+  create();
+  const NodeId node = make(kRootNode, "a");
+  REQUIRE_OK(put(node, "then"));
+  const Seq then = volume->last_seq();
+  const auto made = commit({CreateSnapshot{"s", {}}});
+  REQUIRE_OK(made);
+  REQUIRE_OK(put(node, "now"));
+  const auto snapshots = volume->snapshots();
+  REQUIRE_OK(snapshots);
+  REQUIRE(snapshots->size() == 1);
+  CHECK(snapshots->front().name == "s");
+  CHECK(snapshots->front().seq == then);
+  CHECK(snapshots->front().time == made->time);
+  CHECK(get(node, snapshots->front().seq) == "then");
+}
+
+TEST_CASE_FIXTURE(
+    VolumeFixture,
+    "R20: a snapshot that was deleted and trimmed stays so, whatever is rolled back") {
+  options.retention = {std::chrono::seconds{0}, 4};
+  create();
+  const NodeId node = make(kRootNode, "a");
+  REQUIRE_OK(put(node, noise(200'000, 1)));
+  const Seq shown = volume->last_seq();
+  const auto maintain_all = [&] {
+    for (int i = 0; i < 1000 && *volume->maintain(); ++i) {
+    }
+  };
+  REQUIRE_OK(commit({CreateSnapshot{"s", {}}}));
+  REQUIRE_OK(put(node, noise(200'000, 2)));
+  SUBCASE("rolled back to where it stood: it is back, with all it shows") {
+    const Seq stood = volume->last_seq();
+    REQUIRE_OK(commit({DeleteSnapshot{"s"}}));
+    make(kRootNode, "b");
+    maintain_all();
+    REQUIRE_OK(volume->roll_back(stood));
+    REQUIRE(volume->snapshots()->size() == 1);
+    maintain_all();
+    CHECK(get(node, shown) == noise(200'000, 1));
+  }
+  SUBCASE("trimmed: it cannot be gone back to, and nothing says that it is there") {
+    const Seq stood = volume->last_seq();
+    REQUIRE_OK(commit({DeleteSnapshot{"s"}}));
+    for (int i = 0; i < 8; ++i)
+      make(kRootNode, "b" + std::to_string(i));
+    maintain_all();
+    REQUIRE(volume->status()->floor > stood);
+    CHECK_FAILS(volume->roll_back(stood), ErrorCode::Expired);
+    REQUIRE_OK(volume->roll_back(volume->status()->floor));
+    CHECK(volume->snapshots()->empty());
+    CHECK_FAILS(volume->attributes(node, shown), ErrorCode::Expired);
+    CHECK(get(node) == noise(200'000, 2));
+  }
 }
 
 TEST_CASE_FIXTURE(VolumeFixture,
@@ -459,6 +515,11 @@ TEST_CASE_FIXTURE(VolumeFixture, "the wrong things are refused with the right er
     CHECK_FAILS(second, ErrorCode::Busy);
   }
   CHECK_FAILS(Volume::open(path() + "/nowhere", options, clock), ErrorCode::NotFound);
+  // A place that cannot be looked at is not taken for an empty one.
+  std::filesystem::create_symlink("loop", path() + "/loop");
+  CHECK_FAILS(Volume::open(path() + "/loop", options, clock), ErrorCode::InvalidArgument);
+  CHECK_FAILS(Volume::open(path() + "/" + std::string(256, 'n'), options, clock),
+              ErrorCode::TooLarge);
   volume.reset();
   CHECK_FAILS(Volume::create(path(), common::VolumeId{8}, options, clock),
               ErrorCode::AlreadyExists);
@@ -515,11 +576,6 @@ TEST_CASE_FIXTURE(VolumeFixture, "I7: a copy made by redoing records is equal, a
             missing_blocks(copy.blocks(), content->root, content->tree_size(), 100);
         REQUIRE_OK(missing);
         for (const MissingBlock& block : *missing) {
-  // A place that cannot be looked at is not taken for an empty one.
-  std::filesystem::create_symlink("loop", path() + "/loop");
-  CHECK_FAILS(Volume::open(path() + "/loop", options, clock), ErrorCode::InvalidArgument);
-  CHECK_FAILS(Volume::open(path() + "/" + std::string(256, 'n'), options, clock),
-              ErrorCode::TooLarge);
           std::vector<std::byte> buffer(kBlockBytes);
           const auto length = volume->blocks().read(block.name, block.kind, buffer);
           REQUIRE_OK(length);
