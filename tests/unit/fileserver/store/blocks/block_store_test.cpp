@@ -171,8 +171,8 @@ TEST_CASE("an upload that moves keeps its pins, and drops them once") {
   CHECK(third.written().size() == 1);
 }
 
-// I10: whoever gives a block up, the other still has it.
-TEST_CASE("uploads that share a block share its record") {
+// Whoever gives a block up, the other still has it.
+TEST_CASE("I10: uploads that share a block share its record") {
   StoreFixture f;
   const Bytes bytes = noise(100, 1);
   Upload second = f.store->begin_upload();
@@ -201,8 +201,8 @@ TEST_CASE("two uploads that write one block at once refer to one record") {
   CHECK(first.written().front().placement == second.written().front().placement);
 }
 
-// F15: the record lies in a segment before anybody has heard of it.
-TEST_CASE("a segment counts as in use while a record is on its way into it") {
+// The record lies in a segment before anybody has heard of it.
+TEST_CASE("F15: a segment counts as in use while a record is on its way into it") {
   StoreFixture f;
   f.add(noise(10, 0));
   CHECK(f.store->segments_in_use().empty());
@@ -279,8 +279,7 @@ TEST_CASE("a block that moves for ever is given up") {
   CHECK(f.index.bad().empty());
 }
 
-// F13, I9.
-TEST_CASE("a damaged block is reported once, not served, and written again when put") {
+TEST_CASE("F13, I9: a damaged block is reported once, not served, and written again when put") {
   StoreFixture f;
   const Bytes bytes = noise(100, 1);
   const BlockName name = f.add(bytes);
@@ -323,8 +322,7 @@ TEST_CASE("a missing segment is damage of its blocks, and of no others") {
   CHECK_OK(f.read(other));
 }
 
-// F7.
-TEST_CASE("a bad block comes from elsewhere if it can, verified") {
+TEST_CASE("F7: a bad block comes from elsewhere if it can, verified") {
   Bytes answer;
   StoreFixture f({.fetch_elsewhere = [&](const BlockName&, BlockKind) -> common::Result<Bytes> {
     if (answer.empty())

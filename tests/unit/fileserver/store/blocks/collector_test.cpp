@@ -141,7 +141,7 @@ TEST_CASE("an upload that ends while the marking goes on keeps its blocks") {
   world.check();
 }
 
-TEST_CASE("a block that is found while it is condemned is written again, and its row stays") {
+TEST_CASE("F16: a block that is found while it is condemned is written again, and its row stays") {
   World world;
   const Bytes bytes = noise(50'000, 7);
   store_file(world, 1, 0, bytes);
@@ -200,7 +200,7 @@ TEST_CASE("whatever goes on meanwhile, nothing that is needed goes") {
   }
 }
 
-TEST_CASE("a round that is interrupted at any of its calls loses nothing") {
+TEST_CASE("F15: a round that is interrupted at any of its calls loses nothing") {
   enum class End { FailBefore, FailAfter, Kill, PowerCut };
   for (const End end : {End::FailBefore, End::FailAfter, End::Kill, End::PowerCut}) {
     CAPTURE(static_cast<int>(end));
@@ -224,7 +224,7 @@ TEST_CASE("a round that is interrupted at any of its calls loses nothing") {
   }
 }
 
-TEST_CASE("a disk that fails at any write, sync or removal loses nothing") {
+TEST_CASE("F6, F8, F15: a disk that fails at any write, sync or removal loses nothing") {
   for (const Operation operation : {Operation::Write, Operation::Sync, Operation::Unlink,
                                     Operation::Open, Operation::Read, Operation::SyncDirectory}) {
     CAPTURE(static_cast<int>(operation));
@@ -249,7 +249,7 @@ TEST_CASE("a disk that fails at any write, sync or removal loses nothing") {
   }
 }
 
-TEST_CASE("random lives with kills, power cuts and failures") {
+TEST_CASE("F15: random lives with kills, power cuts and failures") {
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
     CAPTURE(seed);
     World world;
@@ -331,7 +331,7 @@ TEST_CASE("a segment with a record that cannot be read stays, all else is moved 
     CHECK((other == name->first || where.segment != place.segment));
 }
 
-TEST_CASE("on a full disk, segments of garbage still go") {
+TEST_CASE("F8: on a full disk, segments of garbage still go") {
   World world;
   for (std::uint64_t i = 0; i < 12; ++i)
     store_file(world, 3, 0, noise(60'000, 10 + i));

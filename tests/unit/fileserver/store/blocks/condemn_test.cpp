@@ -82,7 +82,7 @@ TEST_CASE("a pinned block is not condemned, nor one that was put since the round
   }
 }
 
-TEST_CASE("condemning between the pin and the look comes too late") {
+TEST_CASE("F16: condemning between the pin and the look comes too late") {
   StoreFixture f;
   const BlockName name = f.add(kBytes);
   f.store->begin_round();
@@ -92,7 +92,7 @@ TEST_CASE("condemning between the pin and the look comes too late") {
   CHECK(upload.reused().size() == 1);
 }
 
-TEST_CASE("a round that ends between the pin and the look takes its row with it") {
+TEST_CASE("F16: a round that ends between the pin and the look takes its row with it") {
   StoreFixture f;
   const BlockName name = f.add(kBytes);
   for (const bool by_name : {false, true}) {
@@ -164,7 +164,7 @@ TEST_CASE("a filter that is full keeps everything") {
 
 // Threads put, commit and drop while another condemns and deletes, and a third moves: whatever was
 // committed last must be readable at any time by whoever holds it.
-TEST_CASE("uploads and a collector in any order") {
+TEST_CASE("F16: uploads and a collector in any order") {
   StoreFixture f;
   constexpr std::uint64_t kBlocks = 12;
   // What commits have kept: a block with a holder is referred to by a committed row.

@@ -128,8 +128,7 @@ TEST_CASE("only canonical bytes are a block") {
   CHECK_OK(prepare_block(BlockKind::List, hole_at_end, true));
 }
 
-// F13 at the smallest scale.
-TEST_CASE("no single flipped bit of a record goes unnoticed") {
+TEST_CASE("F13: no single flipped bit of a record goes unnoticed") {
   const Secret key = key_of(7);
   for (const Secret* sealed : {static_cast<const Secret*>(nullptr), &key}) {
     for (const bool compress : {false, true}) {
@@ -155,8 +154,7 @@ TEST_CASE("a record that ends early is no record, at whatever byte it ends") {
   }
 }
 
-// F14.
-TEST_CASE("a whole record at another place is refused") {
+TEST_CASE("F14: a whole record at another place is refused") {
   const Bytes record = record_of(prepared(noise(100, 1)));
   CHECK_FAILS(decoded(record, nullptr, kSegment, kOffset + 64), ErrorCode::Corrupt);
   CHECK_FAILS(decoded(record, nullptr, kSegment + 1, kOffset), ErrorCode::Corrupt);
@@ -200,8 +198,7 @@ TEST_CASE("hostile header fields are refused before anything is believed") {
   CHECK(refused(4, 0x01010002));  // sealed
 }
 
-// F53.
-TEST_CASE("a payload that decompresses to more or less than it says is refused") {
+TEST_CASE("F53: a payload that decompresses to more or less than it says is refused") {
   const Bytes bomb(1 << 20, std::byte{'x'});
   Bytes frame(ZSTD_compressBound(bomb.size()));
   for (const std::size_t content : {std::size_t{1} << 20, std::size_t{1001}, std::size_t{999}}) {

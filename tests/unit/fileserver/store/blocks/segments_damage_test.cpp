@@ -34,8 +34,7 @@ struct SmallSegment {
 
 }  // namespace
 
-// F4.
-TEST_CASE("a tail torn at any byte is cut after the last whole record, once") {
+TEST_CASE("F4: a tail torn at any byte is cut after the last whole record, once") {
   const SmallSegment small;
   enum class Tear { Cut, Zeros, Junk };
   for (const Tear tear : {Tear::Cut, Tear::Zeros, Tear::Junk}) {
@@ -96,8 +95,7 @@ TEST_CASE("a scan goes on behind what is no record") {
   }
 }
 
-// F13.
-TEST_CASE("every flipped byte of a segment is noticed, and none is served") {
+TEST_CASE("F13: every flipped byte of a segment is noticed, and none is served") {
   const SmallSegment small;
   for (std::size_t at = 0; at < small.bytes.size(); ++at) {
     CAPTURE(at);
@@ -138,8 +136,8 @@ TEST_CASE("a scan stops at what the visitor says, and at a device that fails") {
               ErrorCode::IoError);
 }
 
-// F6, I12.
-TEST_CASE("a sync that failed once poisons: no more writes, reads go on, opening again heals") {
+TEST_CASE(
+    "F6, I12: a sync that failed once poisons: no more writes, reads go on, opening again heals") {
   for (const Operation failing : {Operation::Sync, Operation::SyncDirectory}) {
     MemoryFileIo memory;
     FaultyFileIo io(memory);
@@ -194,8 +192,8 @@ TEST_CASE("a sync beside one that fails does not succeed") {
   CHECK_FAILS(outcome, ErrorCode::IoError);
 }
 
-// F6: after a failed sync the kernel's copy may look right while the disk has nothing.
-TEST_CASE("what a former process left is synced, and then judged by what the disk has") {
+// After a failed sync the kernel's copy may look right while the disk has nothing.
+TEST_CASE("F6: what a former process left is synced, and then judged by what the disk has") {
   MemoryFileIo memory;
   FaultyFileIo io(memory);
   append_all(*open_segments(io), {noise(100, 1)});
@@ -272,9 +270,8 @@ TEST_CASE("a sync covers each segment that was written, and the names of new one
     CHECK(*read_block(*again, name_of(blocks[i]), places[i]) == blocks[i]);
 }
 
-// F8.
 TEST_CASE(
-    "a disk that is full at any byte refuses, loses nothing, and goes on when there is room") {
+    "F8: a disk that is full at any byte refuses, loses nothing, and goes on when there is room") {
   const std::vector<Bytes> blocks{noise(100, 1), noise(3000, 2), noise(kBlockBytes, 3),
                                   noise(kBlockBytes, 4), noise(kBlockBytes, 5)};
   for (std::uint64_t space = 0; space < 400'000; space += space < 500 ? 13 : 9973) {
@@ -347,8 +344,7 @@ TEST_CASE("every call that opening makes may fail, and opening again works") {
   }
 }
 
-// F7.
-TEST_CASE("a device that fails a read says so, and never short data") {
+TEST_CASE("F7: a device that fails a read says so, and never short data") {
   MemoryFileIo memory;
   FaultyFileIo io(memory);
   const auto segments = open_segments(io);
@@ -359,8 +355,9 @@ TEST_CASE("a device that fails a read says so, and never short data") {
   CHECK(*read_block(*segments, name_of(block), place) == block);
 }
 
-// F3, F5: each write since the last sync is kept, lost or torn, names included.
-TEST_CASE("after power cuts on a simulated disk, what was synced is there, and no record lies") {
+// Each write since the last sync is kept, lost or torn, names included.
+TEST_CASE(
+    "F3, F5: after power cuts on a simulated disk, what was synced is there, and no record lies") {
   for (std::uint64_t seed = 1; seed <= 150; ++seed) {
     CAPTURE(seed);
     std::mt19937_64 random(seed);

@@ -104,8 +104,7 @@ TEST_CASE("a read refuses what is not the block it was asked for") {
               ErrorCode::InvalidArgument);
 }
 
-// F14.
-TEST_CASE("records that changed places are not served") {
+TEST_CASE("F14: records that changed places are not served") {
   MemoryFileIo io;
   const std::vector<Bytes> blocks{noise(100, 1), noise(100, 2)};
   std::vector<Placement> places;

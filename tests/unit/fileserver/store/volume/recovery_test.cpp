@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
+#include <map>
 #include <thread>
 
 #include "common/failpoint/failpoint.hpp"
@@ -68,9 +69,6 @@ TEST_CASE_FIXTURE(VolumeFixture,
   }
 }
 
-namespace {
-
-// Content number i: small, in a block, or in several.
 TEST_CASE_FIXTURE(VolumeFixture,
                   "F3, I2: undoing a commit takes no block from an earlier one that shares it") {
   options.boot_id = Bytes(1, std::byte{1});
@@ -141,6 +139,9 @@ TEST_CASE_FIXTURE(VolumeFixture, "R20: what a rollback undoes takes no stable bl
   CHECK(get(node) == noise(200'000, 1));
 }
 
+namespace {
+
+// Content number i: small, in a block, or in several.
 std::string content_of_file(int i) {
   constexpr std::size_t kSizes[] = {100, 5000, 300'000, 0};
   return noise(kSizes[i % 4], static_cast<std::uint64_t>(i) + 1);
@@ -292,7 +293,6 @@ TEST_CASE_FIXTURE(VolumeFixture,
   }
 }
 
-TEST_CASE_FIXTURE(VolumeFixture, "F10: a database that lost a part of itself is refused") {
 namespace {
 
 // A disk that is full from a write to the database on.
@@ -377,6 +377,7 @@ TEST_CASE_FIXTURE(VolumeFixture, "F8: full at every write of the database and of
   volume.reset();  // before its probe
 }
 
+TEST_CASE_FIXTURE(VolumeFixture, "F10: a database that lost a part of itself is refused") {
   create();
   for (int i = 0; i < 200; ++i)
     make(kRootNode, "a name of some length " + std::to_string(i));
@@ -418,6 +419,136 @@ TEST_CASE_FIXTURE(VolumeFixture,
   CHECK(volume->attributes(big)->size == 300'000);
   REQUIRE_OK(put(big, noise(300'000)));
   CHECK(get(big) == noise(300'000));
+}
+
+TEST_CASE_FIXTURE(VolumeFixture,
+                  "F7: a device that cannot read a block says so, and no other file suffers") {
+  options.compress = false;
+  create();
+  const NodeId good = make(kRootNode, "good");
+  const NodeId bad = make(kRootNode, "bad");
+  REQUIRE_OK(put(good, noise(200'000, 1)));
+  REQUIRE_OK(put(bad, noise(200'000, 2)));
+  REQUIRE_OK(volume->close());
+  auto& failing = use_faulty_disk();
+  Bytes elsewhere;
+  options.fetch_elsewhere = [&](const BlockName&, BlockKind) -> Result<Bytes> {
+    if (elsewhere.empty())
+      return common::fail(ErrorCode::Unavailable, "nobody has it");
+    return elsewhere;
+  };
+  REQUIRE_OK(open());
+  failing.add({.operation = common::io::Operation::Read,
+               .path_contains = ".seg",
+               .times = 4,
+               .error_number = EIO,
+               .before = {}});
+  std::vector<std::byte> buffer(200'000);
+  CHECK_FAILS(volume->read(bad, 0, buffer), ErrorCode::IoError);
+  failing.clear();
+  CHECK(volume->status()->quarantined >= 1);
+  // Known to be bad from then on, until a replica gives it or a scrub reads it.
+  CHECK(!volume->read(bad, 0, buffer));
+  CHECK(get(good) == noise(200'000, 1));
+  for (bool done = false; !done;) {
+    const auto step = volume->scrub(1 << 20);
+    REQUIRE_OK(step);
+    done = *step;
+  }
+  CHECK(volume->status()->quarantined == 0);
+  REQUIRE_OK(open());
+  CHECK(get(bad) == noise(200'000, 2));
+}
+
+TEST_CASE_FIXTURE(VolumeFixture,
+                  "F14: blocks whose records changed places are noticed, and not served") {
+  options.compress = false;
+  create();
+  const NodeId one = make(kRootNode, "one");
+  const NodeId two = make(kRootNode, "two");
+  REQUIRE_OK(put(one, noise(kBlockBytes, 1)));
+  REQUIRE_OK(put(two, noise(kBlockBytes, 2)));
+  REQUIRE_OK(volume->close());
+  volume.reset();
+  const std::string segment = path() + "/segments/00000001.seg";
+  auto bytes = test_support::read_file(segment);
+  REQUIRE_OK(bytes);
+  constexpr std::ptrdiff_t kRecord = 64 + static_cast<std::ptrdiff_t>(kBlockBytes);
+  REQUIRE(bytes->size() == 64 + 2 * kRecord);
+  std::swap_ranges(bytes->begin() + 64, bytes->begin() + 64 + kRecord,
+                   bytes->begin() + 64 + kRecord);
+  REQUIRE_OK(test_support::write_file(segment, *bytes));
+  REQUIRE_OK(open());
+  std::vector<std::byte> buffer(kBlockBytes);
+  CHECK_FAILS(volume->read(one, 0, buffer), ErrorCode::Corrupt);
+  CHECK_FAILS(volume->read(two, 0, buffer), ErrorCode::Corrupt);
+  CHECK(volume->status()->quarantined == 2);
+}
+
+TEST_CASE_FIXTURE(VolumeFixture, "F4: a segment torn at its end is cut, and the cut is told") {
+  options.boot_id = Bytes(1, std::byte{1});
+  create();
+  const NodeId node = make(kRootNode, "a");
+  const auto done = put(node, noise(100'000, 1));
+  REQUIRE_OK(done);
+  REQUIRE_OK(volume->wait_stable(*done, soon()));
+  volume.reset();
+  const std::string segment = path() + "/segments/00000001.seg";
+  const auto bytes = test_support::read_file(segment);
+  REQUIRE_OK(bytes);
+  REQUIRE_OK(test_support::write_file(segment, *bytes + noise(1000, 2)));
+  options.boot_id = Bytes(1, std::byte{2});
+  REQUIRE_OK(open());
+  CHECK(volume->report().rolled_back == 0);
+  CHECK(volume->report().cut_bytes >= 1000);
+  CHECK(get(node) == noise(100'000, 1));
+}
+
+TEST_CASE_FIXTURE(VolumeFixture,
+                  "F11: readers that never rest keep nobody from committing, nor the WAL growing") {
+  options.checkpoint_pages = 50;
+  options.wal_cap_pages = 200;
+  options.readers = 2;
+  create();
+  for (int i = 0; i < 300; ++i)
+    make(kRootNode, "name " + std::to_string(i));
+  std::atomic<bool> stop{false};
+  std::atomic<int> failed{0};
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 4; ++i) {
+    readers.emplace_back([&] {
+      while (!stop) {
+        const auto page = volume->list(kRootNode, "", 1000);
+        failed += page && page->size() >= 300 ? 0 : 1;
+      }
+    });
+  }
+  int most = 0;
+  for (int i = 0; i < 1500; ++i) {
+    make(kRootNode, "more " + std::to_string(i));
+    if (i % 50 == 0)
+      most = std::max(most, volume->status()->database.wal_pages);
+  }
+  stop = true;
+  for (std::thread& reader : readers)
+    reader.join();
+  CHECK(failed == 0);
+  CHECK(most < 8 * 200);
+}
+
+TEST_CASE_FIXTURE(VolumeFixture, "F12: one volume, one process") {
+  create();
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    const auto second = Volume::open(path(), options, clock);
+    ::_exit(!second && second.error().code == ErrorCode::Busy ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  make(kRootNode, "a");
+  REQUIRE_OK(volume->close());
 }
 
 TEST_CASE_FIXTURE(
