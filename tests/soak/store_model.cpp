@@ -8,17 +8,14 @@
 // three threads share the volume; the others can be repeated by --seed and --rounds 1. Last line:
 // {"sequences":..,"commits":..,...,"violations":..}
 
-#include <stdlib.h>
-
 #include <atomic>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <string>
 #include <thread>
 
 #include "common/sync/locked.hpp"
-#include "tests/support/db_crash_check.hpp"
+#include "tests/support/soak_scratch.hpp"
 #include "tests/support/store_round.hpp"
 
 namespace {
@@ -29,18 +26,8 @@ using test_support::RoundCounts;
 const common::SystemClock kClock;
 constexpr std::uint64_t kMostViolations = 10;
 
-struct Scratch {
-  std::string path = test_support::scratch_directory() + "/troth-soak-store-XXXXXX";
-  Scratch() {
-    if (::mkdtemp(path.data()) == nullptr)
-      std::abort();
-  }
-  ~Scratch() { std::filesystem::remove_all(path); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-};
-
 struct Shared {
+  const test_support::SoakScratch scratch;
   Instant end;
   std::atomic<std::uint64_t> next_seed{1};
   std::uint64_t last_seed = 0;  // 0: no end but time
@@ -54,11 +41,11 @@ void run_rounds(Shared& shared) {
     const std::uint64_t seed = shared.next_seed++;
     if (shared.last_seed != 0 && seed > shared.last_seed)
       return;
-    const Scratch scratch;
+    const test_support::RemovedAtEnd directory(shared.scratch.make());
     RoundCounts counts;
     test_support::RoundOptions options;
     options.seed = seed;
-    options.directory = scratch.path;
+    options.directory = directory.path();
     const common::Status status = test_support::run_store_round(options, counts);
     if (!status) {
       ++shared.violations;

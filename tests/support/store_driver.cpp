@@ -223,6 +223,21 @@ Status StoreDriver::perform(const ModelStep& step) {
   return reply ? accept(step, *reply) : check_refusal(step, reply.error());
 }
 
+// The commits after this one, for people.
+std::string StoreDriver::what_came(Seq after) {
+  const auto records = volume_->changes_since(after, 5);
+  if (!records)
+    return records.error().message;
+  std::string text;
+  for (const store::CommitRecord& record : *records) {
+    ModelStep step;
+    step.operations = record.operations;
+    text += fmt::format("{}{} {}{}", text.empty() ? "" : "; ", record.seq.value, what_is(step),
+                        record.key ? " (with a key)" : "");
+  }
+  return text;
+}
+
 Status StoreDriver::repeat_one() {
   if (done_.empty())
     return {};
@@ -239,7 +254,7 @@ Status StoreDriver::repeat_one() {
   const auto reply = ask(done.step);
   ++counts_.replays;
   if (alone() && volume_->last_seq() != before)
-    return wrong("{}: a replay was executed", what_is(done.step));
+    return wrong("{}: a replay was executed: {}", what_is(done.step), what_came(before));
   if (!reply) {
     TROTH_TRY(const auto status, volume_->status());
     if (reply.error().code == ErrorCode::Expired && done.reply.seq <= status.floor)

@@ -92,6 +92,7 @@ class StoreDriver {
   [[nodiscard]] common::Status accept(const ModelStep& step, const store::CommitReply& reply);
   [[nodiscard]] common::Status check_refusal(const ModelStep& step, const common::Error& error);
   [[nodiscard]] common::Status repeat_one();
+  [[nodiscard]] std::string what_came(Seq after);
   [[nodiscard]] common::Status hold_one();
   [[nodiscard]] common::Status let_go();
   [[nodiscard]] common::Status read_held();

@@ -137,9 +137,10 @@ std::uint64_t FlipVolume::bytes() const {
   return total;
 }
 
-FlipVolume::Flip FlipVolume::flip(std::uint64_t byte, unsigned bit, bool fsck) const {
+FlipVolume::Flip FlipVolume::flip(std::uint64_t byte, unsigned bit, bool fsck,
+                                  unsigned thread) const {
   Flip result;
-  const std::string copy = scratch_ + "/copy";
+  const std::string copy = scratch_ + "/copy" + std::to_string(thread);
   fs::remove_all(copy);
   std::uint64_t at = byte;
   for (const auto& [name, text] : files_) {

@@ -41,7 +41,8 @@ class FlipVolume {
     std::string why;
   };
   // Flips one bit of that byte in a copy and looks. `fsck`: where nothing is seen otherwise.
-  [[nodiscard]] Flip flip(std::uint64_t byte, unsigned bit, bool fsck) const;
+  // Threads that do so at once have numbers.
+  [[nodiscard]] Flip flip(std::uint64_t byte, unsigned bit, bool fsck, unsigned thread = 0) const;
 
  private:
   void prepare(FlipState state);

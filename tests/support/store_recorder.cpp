@@ -1,12 +1,18 @@
 #include "tests/support/store_recorder.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+
+#include "common/io/unique_fd.hpp"
 
 namespace test_support {
 
@@ -227,7 +233,7 @@ StoreRecorder::Image StoreRecorder::build(std::size_t position, Decide decide,
       continue;
     const auto synced = last_sync.find(event.inode);
     const bool safe = name ? i < names_synced : synced != last_sync.end() && i < synced->second;
-    const Fate fate = safe ? Fate::Kept : decide(step++);
+    const Fate fate = safe ? Fate::Kept : decide(step++, event.inode);
     if (fate == Fate::Dropped)
       continue;
     image.signature = mix(image.signature, mix(i, static_cast<std::uint64_t>(fate)));
@@ -267,13 +273,20 @@ StoreRecorder::Image StoreRecorder::make_image(std::size_t position, Loss loss,
                                                Random& random) const {
   if (loss == Loss::Nothing)
     return build(
-        position, [](std::size_t) { return Fate::Kept; }, nullptr);
+        position, [](std::size_t, std::size_t) { return Fate::Kept; }, nullptr);
   if (loss == Loss::Everything)
     return build(
-        position, [](std::size_t) { return Fate::Dropped; }, nullptr);
-  // Some images lose nearly everything, some nearly nothing: both ends find bugs of their own.
+        position, [](std::size_t, std::size_t) { return Fate::Dropped; }, nullptr);
+  // Some images lose nearly everything, some nearly nothing: both ends find bugs of their own. In
+  // every other one some files lose nothing and some all: then what refers is there, and what it
+  // refers to is not.
   const std::uint64_t kept_of_eight = random.below(9);
-  const auto decide = [&](std::size_t) {
+  const bool by_file = random.below(2) == 0;
+  std::map<std::size_t, std::uint64_t> luck;  // of a file, if they have different ones
+  const auto decide = [&](std::size_t, std::size_t inode) {
+    const std::uint64_t its = by_file ? luck.try_emplace(inode, random.below(3)).first->second : 2;
+    if (its < 2)
+      return its == 0 ? Fate::Kept : Fate::Dropped;
     if (random.below(8) < kept_of_eight)
       return Fate::Kept;
     return random.below(3) == 0 ? Fate::Torn : Fate::Dropped;
@@ -284,7 +297,7 @@ StoreRecorder::Image StoreRecorder::make_image(std::size_t position, Loss loss,
 StoreRecorder::Image StoreRecorder::make_subset(std::size_t position, std::uint64_t kept) const {
   return build(
       position,
-      [&](std::size_t step) {
+      [&](std::size_t step, std::size_t) {
         return step < 64 && (kept >> step & 1) != 0 ? Fate::Kept : Fate::Dropped;
       },
       nullptr);
@@ -294,9 +307,13 @@ void write_image(const StoreRecorder::Image& image, const std::string& directory
   std::filesystem::remove_all(directory);
   std::filesystem::create_directories(directory + "/segments");
   for (const auto& [name, bytes] : image.files) {
-    std::ofstream out(directory + "/" + name, std::ios::binary | std::ios::trunc);
-    out.write(reinterpret_cast<const char*>(bytes.data()),
-              static_cast<std::streamsize>(bytes.size()));
+    const common::UniqueFd out(
+        ::open((directory + "/" + name).c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
+    if (!out.valid() ||
+        ::write(out.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
+      std::perror("writing an image");
+      std::abort();
+    }
   }
 }
 
