@@ -33,6 +33,7 @@ void add_service_commands(Command app, Session& session);
 void add_policy_commands(Command app, Session& session);
 void add_audit_command(Command app, Session& session);
 void add_kdc_commands(Command app, Session& session);
+void add_store_commands(Command app, Session& session);
 void add_status_command(Command app, Session& session);
 void add_version_command(Command app, Session& session);
 void add_completion_command(Command app, Session& session);

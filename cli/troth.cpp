@@ -33,6 +33,7 @@ int run(const std::vector<std::string>& words, const common::Clock& clock) {
   add_audit_command(app, session);
   add_kdc_commands(app, session);
   add_cell_commands(app, session);
+  add_store_commands(app, session);
   add_status_command(app, session);
   add_version_command(app, session);
   add_completion_command(app, session);

@@ -22,6 +22,23 @@ TEST_CASE("the version is shown, with all libraries on request") {
   CHECK(troth({"version", "--all"}).output.find("openssl") != std::string::npos);
 }
 
+TEST_CASE("a volume is shown by the program that knows volumes") {
+  const auto fsck = test_support::find_program("troth-fsck");
+  REQUIRE_OK(fsck);
+  test_support::ProcessOptions found;
+  found.environment["PATH"] = fsck->parent_path().string();
+  const test_support::TempDir directory;
+  const auto nothing = troth({"store", "inspect", directory.path().string()}, found);
+  CHECK(nothing.status.code == 1);
+  CHECK(nothing.error_output.starts_with("troth-fsck: "));
+  const auto wrong =
+      troth({"store", "inspect", "--what", "dreams", directory.path().string()}, found);
+  CHECK(wrong.status.code == 2);
+  test_support::ProcessOptions missing;
+  missing.environment["PATH"] = directory.path().string();
+  check_refused(troth({"store", "inspect", "x"}, missing), 1, "troth-fsck cannot be run");
+}
+
 TEST_CASE("help explains every command, and its absence is a mistake") {
   CHECK(troth({"help"}).output.find("Exit codes: 0") != std::string::npos);
   CHECK(troth({"--help"}).output == troth({"help"}).output);
