@@ -162,7 +162,8 @@ std::size_t Debt::nodes_up_to(std::uint64_t number) const {
   for (const Break& b : breaks()) {
     if (b.number > number)
       break;
-    nodes += std::max<std::size_t>(1, b.nodes.size());
+    if (!b.flushing)
+      nodes += std::max<std::size_t>(1, b.nodes.size());
   }
   return nodes;
 }

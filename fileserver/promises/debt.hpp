@@ -78,7 +78,7 @@ class Debt {
   [[nodiscard]] std::span<const Break> breaks() const { return std::span(breaks_).subspan(head_); }
   [[nodiscard]] std::size_t nodes() const { return nodes_; }
   [[nodiscard]] std::size_t evicted_nodes() const { return evicted_nodes_; }
-  // How many nodes are in breaks up to `number`.
+  // How many nodes are in breaks up to `number`, flushing ones apart: their answer has come.
   [[nodiscard]] std::size_t nodes_up_to(std::uint64_t number) const;
   // The first after `number`; null if there is none.
   [[nodiscard]] const Break* next_after(std::uint64_t number) const;

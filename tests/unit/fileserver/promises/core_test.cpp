@@ -396,6 +396,20 @@ TEST_CASE("no more is under way than a stream holds; the rest follows in order")
   CHECK(f.took_ready(8));
 }
 
+TEST_CASE("what is flushing is not under way, and keeps nothing back") {
+  PromiseOptions options;
+  options.nodes_under_way = 1;
+  Fixture f(options);
+  const auto reader = f.mount(1);
+  f.grant(reader, 1);
+  f.grant(reader, 2);
+  CHECK_OK(f.begin(7, {1}));
+  CHECK_OK(f.begin(8, {2}));
+  CHECK(f.take<SendBreak>().size() == 1);
+  CHECK_OK(f.flush(reader, 1));
+  CHECK(f.take<SendBreak>().size() == 1);
+}
+
 TEST_CASE("F32: parked changes are capped, in all and for each session") {
   PromiseOptions options;
   options.parked_changes = 5;

@@ -1,0 +1,60 @@
+#include "tests/support/promises/sim_protocol.hpp"
+
+#include <fmt/format.h>
+
+#include "common/sim/random.hpp"
+
+namespace promise_sim {
+
+using common::sim::mix;
+
+std::uint64_t digest(const SimMessage& m) {
+  std::uint64_t hash = static_cast<std::uint64_t>(m.kind) << 16 |
+                       static_cast<std::uint64_t>(m.answer) << 8 |
+                       static_cast<std::uint64_t>(m.op_kind);
+  for (const std::uint64_t field :
+       {std::uint64_t{m.node}, std::uint64_t{m.nodes}, m.life, m.call, m.session, m.op, m.number,
+        m.clock, static_cast<std::uint64_t>(m.milliseconds)})
+    hash = mix(hash, field);
+  for (const Told& told : m.told) {
+    if (told.there)
+      hash = mix(mix(hash, told.version), mix(told.value, told.granted ? told.epoch : ~told.epoch));
+  }
+  return hash;
+}
+
+std::string describe(const SimMessage& m) {
+  static constexpr std::array<std::string_view, 19> kNames = {
+      "Open",     "Resume",    "Opened", "Fetch",   "Fetched",      "Change", "Changed",
+      "Refused",  "Elsewhere", "Hello",  "Welcome", "HelloRefused", "Break",  "Acknowledge",
+      "Flushing", "Update",    "Renew",  "Renewed", "Ended"};
+  std::string text(kNames[static_cast<std::size_t>(m.kind)]);
+  const auto add = [&](std::string_view name, std::uint64_t value) {
+    if (value != 0)
+      text += fmt::format(" {} {}", name, value);
+  };
+  using Kind = SimMessage::Kind;
+  if (m.kind == Kind::Fetch || m.kind == Kind::Change)
+    text += fmt::format(" f{}", m.node);
+  if (m.kind == Kind::Change && m.op_kind == OpKind::Replace)
+    text += " replace";
+  if (m.kind == Kind::Break)
+    text += fmt::format(" nodes {:#x}", m.nodes);
+  if (m.kind == Kind::Refused)
+    text += m.answer == Answer::Later ? " later" : " stale";
+  add("life", m.life);
+  add("call", m.call);
+  add("session", m.session);
+  add("op", m.op);
+  add("number", m.number);
+  add("clock", m.clock);
+  add("ms", static_cast<std::uint64_t>(m.milliseconds));
+  for (const Told& told : m.told) {
+    if (told.there)
+      text += fmt::format(" f{}={}@{}.{}{}", told.node, told.value, told.epoch, told.version,
+                          told.granted ? " granted" : "");
+  }
+  return text;
+}
+
+}  // namespace promise_sim
