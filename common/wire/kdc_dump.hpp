@@ -37,7 +37,7 @@ Result<std::string> encode_kdc_dump(const KdcDumpRow& row);
 Result<std::string> encode_kdc_dump(const KdcDumpEnd& end);
 
 using KdcDumpLine = std::variant<KdcDumpHeader, KdcDumpRow, KdcDumpEnd>;
-// Without its newline. Protocol; Unsupported for another version.
+// Without its newline. Protocol; TooLarge over a limit; Unsupported for another version.
 Result<KdcDumpLine> decode_kdc_dump(std::string_view line);
 
 }  // namespace common::wire

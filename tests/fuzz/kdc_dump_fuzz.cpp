@@ -13,8 +13,10 @@ void check(std::string_view line) {
   const auto decoded = decode_kdc_dump(line);
   if (!decoded) {
     const auto code = decoded.error().code;
-    fuzz::require(code == common::ErrorCode::Protocol || code == common::ErrorCode::Unsupported,
-                  "ill-formed means Protocol, another version Unsupported");
+    using common::ErrorCode;
+    fuzz::require(code == ErrorCode::Protocol || code == ErrorCode::TooLarge ||
+                      code == ErrorCode::Unsupported,
+                  "ill-formed means Protocol, over a limit TooLarge, another version Unsupported");
     return;
   }
   const auto back = std::visit([](const auto& value) { return encode_kdc_dump(value); }, *decoded);
