@@ -88,7 +88,9 @@ void ServerProcess::refuse(NodeIndex to, const SimMessage& call, Answer answer) 
 }
 
 void ServerProcess::open(NodeIndex from, const SimMessage& message) {
-  auto& [number, session] = openings_[{message.node, from}];
+  auto& opening = openings_[{message.node, from}];
+  std::uint64_t& number = opening.first;
+  std::uint64_t& session = opening.second;
   if (stopping_ || message.number < number)
     return;
   const auto answer = [&] {
