@@ -196,6 +196,11 @@ TEST_CASE("hostile header fields are refused before anything is believed") {
   CHECK(refused(4, 0x01000000));
   CHECK(refused(4, 0x01010200));  // codec
   CHECK(refused(4, 0x01010002));  // sealed
+  Bytes larger = good;            // than any block, once it is decompressed
+  put32(larger, 4, 0x01010100);
+  put32(larger, 8, kBlockBytes + 1);
+  correct_crc(larger, 100);
+  CHECK_FAILS(decoded(larger), ErrorCode::Corrupt);
 }
 
 TEST_CASE("F53: a payload that decompresses to more or less than it says is refused") {
