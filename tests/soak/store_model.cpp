@@ -33,6 +33,7 @@ struct Shared {
   std::uint64_t last_seed = 0;  // 0: no end but time
   std::atomic<std::uint64_t> rounds{0};
   std::atomic<std::uint64_t> violations{0};
+  std::atomic<std::uint64_t> not_judged{0};  // rounds
   common::Locked<RoundCounts> counts;
 };
 
@@ -47,7 +48,12 @@ void run_rounds(Shared& shared) {
     options.seed = seed;
     options.directory = directory.path();
     const common::Status status = test_support::run_store_round(options, counts);
-    if (!status) {
+    if (!status && status.error().code == common::ErrorCode::DeadlineExceeded) {
+      // A machine that gave no time for as long as a call waits says nothing about the volume.
+      ++shared.not_judged;
+      std::fprintf(stderr, "not judged: seed %llu: %s\n", static_cast<unsigned long long>(seed),
+                   status.error().message.c_str());
+    } else if (!status) {
       ++shared.violations;
       std::fprintf(stderr, "violation: seed %llu, sequence %llu: %s\n",
                    static_cast<unsigned long long>(seed),
@@ -94,10 +100,10 @@ int main(int argc, char** argv) {
   std::printf(
       "{\"sequences\":%llu,\"commits\":%llu,\"refused\":%llu,\"replays\":%llu,\"compared\":%llu,"
       "\"compared_past\":%llu,\"rounds\":%llu,\"digests\":%llu,\"rollbacks\":%llu,"
-      "\"reopened\":%llu,\"violations\":%llu}\n",
+      "\"reopened\":%llu,\"not_judged\":%llu,\"violations\":%llu}\n",
       number(all->sequences), number(all->commits), number(all->refused), number(all->replays),
       number(all->compared), number(all->compared_past), number(shared.rounds),
       number(all->digests), number(all->rollbacks), number(all->reopened),
-      number(shared.violations));
+      number(shared.not_judged), number(shared.violations));
   return shared.violations == 0 ? 0 : 1;
 }
