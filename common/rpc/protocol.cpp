@@ -52,13 +52,11 @@ bool is_trace(std::string_view text) {
          });
 }
 
-// Bodies are capped before they come here, so only depth is left to be limited: each byte of a text
-// is at most one value.
-Result<nlohmann::json> parse_object(std::string_view text) {
-  const wire::JsonLimits limits{.bytes = text.size(),
-                                .depth = kMaxJsonDepth,
-                                .values = text.size(),
-                                .text_bytes = text.size()};
+// Bodies are capped before they come here; but each byte of a text may be a value, which takes 16
+// bytes and more.
+Result<nlohmann::json> parse_object(std::string_view text, std::size_t values) {
+  const wire::JsonLimits limits{
+      .bytes = text.size(), .depth = kMaxJsonDepth, .values = values, .text_bytes = text.size()};
   TROTH_TRY(auto value, wire::parse_json(text, limits));
   if (!value.is_object())
     return fail(ErrorCode::Protocol, "not a JSON object");
@@ -167,7 +165,7 @@ std::string encode_request_head(const CallHead& head, std::string_view args) {
 }
 
 Result<CallHead> decode_request_head(std::string_view text, nlohmann::json& args) {
-  auto parsed = parse_object(text);
+  auto parsed = parse_object(text, kMaxRequestValues);
   if (!parsed && parsed.error().code == ErrorCode::ResourceExhausted)
     return tl::unexpected(std::move(parsed.error()));
   if (!parsed)
@@ -211,7 +209,7 @@ std::string encode_error(std::uint64_t epoch, const Error& error, std::string_vi
   if (const std::string_view name = errno_name(error.error_number); !name.empty())
     text += fmt::format(R"(,"errno":"{}")", name);
   if (!error.detail.empty() && error.detail.size() <= kMaxErrorDetailBytes &&
-      parse_object(error.detail)) {
+      parse_object(error.detail, kMaxErrorDetailBytes)) {
     text += R"(,"detail":)";
     text += error.detail;
   }
@@ -220,7 +218,7 @@ std::string encode_error(std::uint64_t epoch, const Error& error, std::string_vi
 }
 
 Result<ReplyHead> decode_reply(int status, std::string_view text, nlohmann::json& result) {
-  auto parsed = parse_object(text);
+  auto parsed = parse_object(text, kMaxReplyValues);
   if (!parsed) {
     if (parsed.error().code == ErrorCode::ResourceExhausted)
       return tl::unexpected(std::move(parsed.error()));

@@ -25,6 +25,10 @@ inline constexpr std::size_t kMaxNameBytes = 32;  // of a service or an operatio
 inline constexpr std::size_t kMaxTraceBytes = 32;
 inline constexpr std::size_t kMaxJsonHeadBytes = 64 * 1024;  // before raw bytes
 inline constexpr std::size_t kMaxJsonDepth = 32;
+// Objects, lists and scalars. The largest request of ours has 50,000 (10,000 nodes to be looked at
+// again), its reply four times as many.
+inline constexpr std::size_t kMaxRequestValues = 100'000;
+inline constexpr std::size_t kMaxReplyValues = 400'000;
 inline constexpr std::size_t kMaxErrorDetailBytes = 4096;  // the attributes of two nodes, with room
 inline constexpr std::size_t kMaxReplyJsonBytes = 16 * 1024 * 1024;  // what a client will collect
 

@@ -41,6 +41,10 @@ TEST_CASE("a request head has defaults, ignores what it does not know, and bound
 
 TEST_CASE("bad request heads are refused") {
   const std::string deep = R"({"v":1,"args":)" + std::string(40, '[') + std::string(40, ']') + "}";
+  std::string many = R"({"v":1,"args":[1)";
+  for (std::size_t i = 0; i < kMaxRequestValues; ++i)
+    many += ",1";
+  many += "]}";
   struct Row {
     std::string text;
     ErrorCode code;
@@ -63,6 +67,7 @@ TEST_CASE("bad request heads are refused") {
       {R"({"v":1,"trace":"\n"})", ErrorCode::InvalidArgument},
       {R"({"v":1,"trace":"012345678901234567890123456789012"})", ErrorCode::InvalidArgument},
       {deep, ErrorCode::InvalidArgument},
+      {many, ErrorCode::InvalidArgument},
   };
   for (const Row& row : rows) {
     CAPTURE(row.text);
