@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "fileserver/access/ticket_rule.hpp"
 #include "memory_source.hpp"
 #include "tests/support/test.hpp"
 
@@ -164,4 +165,22 @@ TEST_CASE("administrators are the cell's and the volume's, users or groups") {
   CHECK(is(10'002, {PrincipalId(10'500)}));
   CHECK(is(10'002, {common::ticket::kAdministrators}));
   CHECK_FALSE(is(10'002, {PrincipalId(10'501)}));
+}
+
+TEST_CASE("F40: an upload may end five minutes after the ticket under which it began") {
+  using common::ticket::Time;
+  using namespace std::chrono_literals;
+  const Time end{1'000'000s};
+  const common::ticket::Validity validity{end - 10h, end - 10h, end, {}, true};
+  const auto code = [&](Time now, std::optional<Time> began) {
+    const auto status = check_ticket_at_commit(validity, now, began);
+    CHECK((status || status.error().code == common::ErrorCode::Expired));
+    return status ? 0 : status.error().error_number;
+  };
+  CHECK(code(end - 1ms, {}) == 0);
+  CHECK(code(end, {}) == EKEYEXPIRED);
+  CHECK(code(end, end - 1ms) == 0);
+  CHECK(code(end + 5min - 1ms, end - 1h) == 0);
+  CHECK(code(end + 5min, end - 1h) == EKEYEXPIRED);
+  CHECK(code(end + 1ms, end) == EKEYEXPIRED);
 }
