@@ -7,10 +7,6 @@
 namespace fileserver::access {
 namespace {
 
-bool is_directory(const Attributes& node) {
-  return node.kind == NodeKind::Directory;
-}
-
 // Deeper than any volume has nodes: only a damaged one has a way that long.
 constexpr std::uint64_t kMostSteps = std::uint64_t{1} << 32;
 // So many directories of one way are kept in the cache; who goes on from there finds the others.

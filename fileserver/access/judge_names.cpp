@@ -5,14 +5,6 @@
 #include "fileserver/access/judge.hpp"
 
 namespace fileserver::access {
-namespace {
-
-bool is_directory(const Attributes& node) {
-  return node.kind == NodeKind::Directory;
-}
-
-}  // namespace
-
 Result<Verdict> Judge::make(const Attributes& directory, NodeKind kind) {
   TROTH_TRY(const Verdict verdict, all(directory, {Need::Search, Need::Insert}));
   const bool device = kind == NodeKind::CharacterDevice || kind == NodeKind::BlockDevice;

@@ -90,10 +90,6 @@ Verdict by_mode(const Caller& caller, Need need, const Attributes& node) {
   return enough ? verdict : refused(verdict, EACCES);
 }
 
-bool is_directory(const Attributes& node) {
-  return node.kind == NodeKind::Directory;
-}
-
 // What nobody marks as a program is none, for administrators neither.
 bool is_no_program(Need need, const Attributes& node) {
   return need == Need::ExecuteFile && !is_directory(node) && (node.mode & 0111) == 0;

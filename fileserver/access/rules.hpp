@@ -15,6 +15,10 @@ inline constexpr std::uint32_t kSetUid = 04000;
 inline constexpr std::uint32_t kSetGid = 02000;
 inline constexpr std::uint32_t kSticky = 01000;
 
+inline bool is_directory(const Attributes& node) {
+  return node.kind == NodeKind::Directory;
+}
+
 // Whether the caller may have this of the node. `list` governs it (a directory's own, a file's
 // home's; nullptr: none) and is that of directory `governor`.
 [[nodiscard]] Verdict may(const Caller& caller, Need need, const Attributes& node, const Acl* list,
