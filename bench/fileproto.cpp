@@ -1,6 +1,7 @@
 // What the file protocol's codecs and a judgement cost, in nanoseconds each.
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -38,10 +39,10 @@ template <typename Work>
 double nanoseconds(const char* what, std::size_t times, Work work) {
   std::vector<double> runs;
   for (int run = 0; run < 7; ++run) {
-    const auto start = common::now();
+    const auto start = std::chrono::steady_clock::now();
     for (std::size_t i = 0; i < times; ++i)
       work();
-    const std::chrono::duration<double, std::nano> took = common::now() - start;
+    const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
     runs.push_back(took.count() / static_cast<double>(times));
   }
   std::ranges::nth_element(runs, runs.begin() + 3);
