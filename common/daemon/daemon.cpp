@@ -12,6 +12,7 @@
 #include "common/daemon/port_probe.hpp"
 #include "common/daemon/self_probe.hpp"
 #include "common/daemon/server_certificate.hpp"
+#include "common/daemon/server_tls.hpp"
 #include "common/log/log.hpp"
 #include "common/rpc/health_listener.hpp"
 #include "common/rpc/server.hpp"
@@ -30,27 +31,6 @@ CertificateFiles files_of(const ServerSettings& settings) {
 // How long no call may be answered, with nothing moving at all, before the watchdog is no longer
 // fed: several probes, each with its deadline.
 constexpr std::chrono::seconds kCallSilence{20};
-
-// The context that sessions start from, made from the settings' files now and at every reload.
-Result<std::shared_ptr<tls::ReloadableContext>> make_tls(const ServerSettings& settings,
-                                                         const Clock& clock,
-                                                         tls::ClientCertificates clients,
-                                                         tls::Content content = {}) {
-  const auto maker = [clients, content, files = files_of(settings), role = settings.role,
-                      &clock]() -> Result<tls::ContextPtr> {
-    tls::ContextPtr made;
-    const auto use = [&](const CertificateFiles& current) -> Status {
-      TROTH_TRY(made,
-                tls::make_server({current.certificate, current.key, current.ca, clients, content}));
-      return {};
-    };
-    TROTH_TRY([[maybe_unused]] const auto checked,
-              check_server_certificate(files, role, clock.wall_now(), use));
-    return made;
-  };
-  TROTH_TRY(auto context, tls::ReloadableContext::make(maker));
-  return std::shared_ptr<tls::ReloadableContext>(std::move(context));
-}
 
 // What this server is called in tickets.
 std::string service_name(const ServerSettings& settings) {
@@ -224,8 +204,8 @@ Status ServerApplication::start_rpc(const Daemon& daemon) {
   options.address = settings_.listen.host;
   options.port = settings_.listen.port;
   TROTH_TRY(options.tls,
-            make_tls(settings_, foundation_.clock, tls::ClientCertificates::Optional,
-                     daemon.receives_secrets ? tls::Content::Secrets : tls::Content::Data));
+            make_server_tls(settings_, foundation_.clock, tls::ClientCertificates::Optional,
+                            daemon.receives_secrets ? tls::Content::Secrets : tls::Content::Data));
   options.role = daemon.role;
   options.version = version();
   options.health = [this] { return health(); };
@@ -243,7 +223,7 @@ Status ServerApplication::start_health() {
   options.port = settings_.health_listen.port;
   if (!is_loopback_address(options.address)) {
     TROTH_TRY(health_tls_,
-              make_tls(settings_, foundation_.clock, tls::ClientCertificates::Required));
+              make_server_tls(settings_, foundation_.clock, tls::ClientCertificates::Required));
     options.tls = health_tls_;
   }
   TROTH_TRY(health_,
@@ -337,7 +317,7 @@ Result<std::string> check(const Daemon& daemon, const ServerSettings& settings,
   }
   // The same once more, as the listener will read it.
   TROTH_TRY([[maybe_unused]] const auto context,
-            make_tls(settings, foundation.clock, tls::ClientCertificates::Optional));
+            make_server_tls(settings, foundation.clock, tls::ClientCertificates::Optional));
   return fmt::format(
       "{}: the configuration of {} \"{}\" is good; its certificate lasts {} more days", daemon.name,
       daemon.role, settings.name, crypto::days_left(checked.validity.not_after, now));
