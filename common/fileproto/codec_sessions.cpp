@@ -22,6 +22,7 @@ void fields(F& f, SessionOpenResult& m) {
   f.hex("key", m.key);
   f.number("lease_ms", m.lease);
   f.number("margin_ms", m.margin);
+  f.defaulted("stream_port", m.stream_port);
   f.list_or_none("volumes", m.volumes, kMaxVolumes, [](auto& item, VolumeProgress& progress) {
     item.tuple([&](auto& triple) {
       triple.number(progress.volume);

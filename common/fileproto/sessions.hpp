@@ -56,6 +56,7 @@ struct SessionOpenResult {
   SessionKey key{};  // whoever keeps it wipes it
   std::chrono::milliseconds lease{0};
   std::chrono::milliseconds margin{0};
+  std::uint16_t stream_port = 0;        // of this server, at the address of its calls
   std::vector<VolumeProgress> volumes;  // of a resume: those that the session has used
   friend bool operator==(const SessionOpenResult&, const SessionOpenResult&) = default;
 };
