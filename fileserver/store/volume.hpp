@@ -256,7 +256,10 @@ class Volume {
 
   // Several questions of one moment, by the functions of meta/reads.hpp with the `At` given. As
   // with those, whatever is kept beyond the call must be copied.
-  [[nodiscard]] Status view(common::db::FunctionRef<Status(ReadTx&, At)> look);
+  [[nodiscard]] Status view(common::db::FunctionRef<Status(ReadTx&, At)> look, At at = {});
+  // Of that moment, or of a check inside a transaction.
+  [[nodiscard]] Result<Content> content(ReadTx& tx, NodeId node, At at);
+  [[nodiscard]] Result<std::string> read_link(ReadTx& tx, NodeId node, At at);
 
   // --- sequence ---
   [[nodiscard]] Seq last_seq() const;
@@ -303,6 +306,12 @@ class Volume {
   [[nodiscard]] Status unpin(SessionId session, NodeId node, Seq version);
   // The session's new totals, not what is added. ResourceExhausted, NoSpace.
   [[nodiscard]] Status reserve(SessionId session, std::uint64_t nodes, std::uint64_t bytes);
+  // What it has and has not used yet.
+  struct Reservation {
+    std::uint64_t nodes = 0;
+    std::uint64_t bytes = 0;
+  };
+  [[nodiscard]] Result<Reservation> reservation(SessionId session);
   // Frees what it holds; upkeep ends orphans that nobody holds any more.
   [[nodiscard]] Status end_session(SessionId session);
   // Those that hold anything: after a restart the owner ends those that do not come back.

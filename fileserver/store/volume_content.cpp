@@ -22,18 +22,22 @@ struct Base {
   Content content;
 };
 
+Result<Base> base_in(ReadTx& tx, Volume::Parts& parts, NodeId node, At when) {
+  TROTH_TRY(const auto attributes, read_attributes(tx, node, when));
+  TROTH_TRY(auto content, read_content_of(tx, node, when, parts.seal));
+  if (!attributes || !content)
+    return fail_posix(ENOENT, "there is no node {}", node.value);
+  if (attributes->kind == NodeKind::Directory)
+    return fail_posix(EISDIR, "node {} is a directory", node.value);
+  if (attributes->kind != NodeKind::File)
+    return fail_posix(EINVAL, "node {} is not a regular file", node.value);
+  return Base{*attributes, *std::move(content)};
+}
+
 Result<Base> read_base(Volume::Parts& parts, NodeId node, At at) {
   return parts.db->read([&](ReadTx& tx) -> Result<Base> {
     TROTH_TRY(const At when, parts.resolve(tx, at, node));
-    TROTH_TRY(const auto attributes, read_attributes(tx, node, when));
-    TROTH_TRY(auto content, read_content_of(tx, node, when, parts.seal));
-    if (!attributes || !content)
-      return fail_posix(ENOENT, "there is no node {}", node.value);
-    if (attributes->kind == NodeKind::Directory)
-      return fail_posix(EISDIR, "node {} is a directory", node.value);
-    if (attributes->kind != NodeKind::File)
-      return fail_posix(EINVAL, "node {} is not a regular file", node.value);
-    return Base{*attributes, *std::move(content)};
+    return base_in(tx, parts, node, when);
   });
 }
 
@@ -197,16 +201,25 @@ Result<Volume::ReadReply> Volume::read(NodeId node, std::uint64_t offset, std::s
   }
 }
 
+Result<Content> Volume::content(ReadTx& tx, NodeId node, At at) {
+  TROTH_TRY(Base base, base_in(tx, *parts_, node, at));
+  return std::move(base.content);
+}
+
+Result<std::string> Volume::read_link(ReadTx& tx, NodeId node, At at) {
+  TROTH_TRY(const auto attributes, read_attributes(tx, node, at));
+  if (!attributes)
+    return fail_posix(ENOENT, "there is no node {}", node.value);
+  if (attributes->kind != NodeKind::Symlink)
+    return fail_posix(EINVAL, "node {} is not a symbolic link", node.value);
+  TROTH_TRY(const auto content, read_content_of(tx, node, at, parts_->seal));
+  return std::string(common::as_text(content->tail));
+}
+
 Result<std::string> Volume::read_link(NodeId node, At at) {
   return parts_->db->read([&](ReadTx& tx) -> Result<std::string> {
     TROTH_TRY(const At when, parts_->resolve(tx, at, node));
-    TROTH_TRY(const auto attributes, read_attributes(tx, node, when));
-    if (!attributes)
-      return fail_posix(ENOENT, "there is no node {}", node.value);
-    if (attributes->kind != NodeKind::Symlink)
-      return fail_posix(EINVAL, "node {} is not a symbolic link", node.value);
-    TROTH_TRY(const auto content, read_content_of(tx, node, when, parts_->seal));
-    return std::string(common::as_text(content->tail));
+    return read_link(tx, node, when);
   });
 }
 

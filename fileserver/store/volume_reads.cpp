@@ -139,9 +139,9 @@ Result<std::vector<std::string>> Volume::xattr_names(NodeId node, At at) {
   });
 }
 
-Status Volume::view(common::db::FunctionRef<Status(ReadTx&, At)> look) {
+Status Volume::view(common::db::FunctionRef<Status(ReadTx&, At)> look, At at) {
   return parts_->db->read([&](ReadTx& tx) -> Status {
-    TROTH_TRY(const At when, parts_->resolve(tx, {}, NodeId{}));
+    TROTH_TRY(const At when, parts_->resolve(tx, at, NodeId{}));
     return look(tx, when);
   });
 }

@@ -108,6 +108,17 @@ Status Volume::reserve(SessionId session, std::uint64_t nodes, std::uint64_t byt
   return {};
 }
 
+Result<Volume::Reservation> Volume::reservation(SessionId session) {
+  return parts_->db->read([&](ReadTx& tx) -> Result<Reservation> {
+    TROTH_TRY(auto row,
+              tx.query("SELECT nodes, bytes FROM reservation WHERE session = ?", key_of(session)));
+    TROTH_TRY(const bool any, row.step());
+    if (!any)
+      return Reservation{};
+    return Reservation{row.column_uint64(0), row.column_uint64(1)};
+  });
+}
+
 Status Volume::end_session(SessionId session) {
   Parts& parts = *parts_;
   const auto change = [&](WriteTx& tx) -> Result<std::int64_t> {
