@@ -15,6 +15,11 @@ namespace fileserver {
 // begin() is called inside its transaction, end() when it has been committed or given up.
 class AccessGeneration {
  public:
+  // `first`: above all that the volume had when it was open before.
+  explicit AccessGeneration(std::uint64_t first) : value_(first * kOneChange) {}
+  // The lowest that it has not had.
+  [[nodiscard]] std::uint64_t next() const { return value_.load() / kOneChange + 1; }
+
   // What verdicts may be kept under; nullopt while a change is under way: judge, and keep nothing.
   [[nodiscard]] std::optional<std::uint64_t> now() const {
     const std::uint64_t value = value_.load(std::memory_order_acquire);
@@ -28,7 +33,7 @@ class AccessGeneration {
  private:
   // Below it: how many are under way. More threads than that no server has.
   static constexpr std::uint64_t kOneChange = 1 << 20;
-  std::atomic<std::uint64_t> value_{kOneChange};
+  std::atomic<std::uint64_t> value_;
 };
 
 }  // namespace fileserver

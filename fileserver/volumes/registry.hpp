@@ -71,6 +71,17 @@ class Registry {
   // A mount belongs to who opened it first; nobody: it is new.
   [[nodiscard]] Result<std::optional<PrincipalId>> owner_of(const store::MountId& mount);
 
+  // --- node ids that are a mount's ---
+  // The newest ones, at most `most`; further ones are forgotten as new ones come.
+  [[nodiscard]] Status add_node_range(const store::MountId& mount, VolumeId volume, NodeId first,
+                                      std::uint64_t count, std::size_t most);
+  struct Range {
+    NodeId first;
+    std::uint64_t count = 0;
+  };
+  [[nodiscard]] Result<std::vector<Range>> node_ranges(const store::MountId& mount,
+                                                       VolumeId volume);
+
   [[nodiscard]] Status health() const;
   // Notes the clean stop if `clean`. No other call may be under way or follow.
   [[nodiscard]] Status close(bool clean);

@@ -50,3 +50,12 @@ CREATE TABLE mount(
   seen INTEGER NOT NULL            -- when a session of it was opened last
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX mount_by_age ON mount(seen);
+
+-- Node ids that are a mount's to give (R29), across its sessions: its newest ranges.
+CREATE TABLE node_range(
+  mount BLOB NOT NULL,
+  volume INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY (mount, volume, first)
+) STRICT, WITHOUT ROWID;

@@ -20,6 +20,8 @@ namespace fileserver {
 
 // A volume while it is open; shared by all calls that use it.
 struct OpenVolume {
+  explicit OpenVolume(std::uint64_t generation_from) : generation(generation_from) {}
+
   common::crypto::Secret key;  // of a sealed one; the volume looks at it for as long as it lives
   std::unique_ptr<store::Volume> volume;
   AccessGeneration generation;

@@ -25,6 +25,7 @@ struct VolumeSlot {
   std::size_t waiting = 0;               // threads that wait for its opening
   bool administered = false;             // somebody is changing its place or policy, or deleting it
   bool deleting = false;                 // nobody gets it any more
+  std::uint64_t generation = 1;          // of access: where the next opening begins
   std::vector<common::SessionId> ended;  // to be told to it
   common::Instant maintain_at{};         // of open ones: when the thread shall do a piece
   common::Instant scrub_at{};
@@ -54,7 +55,8 @@ struct VolumeSet::State {
   [[nodiscard]] Status load() EXCLUDES(mutex);
   [[nodiscard]] Status clean_up(const std::vector<Registry::VolumeRow>& rows);
   [[nodiscard]] store::VolumeOptions volume_options(const OpenVolume& open) const;
-  [[nodiscard]] Result<std::shared_ptr<OpenVolume>> open_volume(const VolumeEntry& entry) const;
+  [[nodiscard]] Result<std::shared_ptr<OpenVolume>> open_volume(const VolumeEntry& entry,
+                                                                std::uint64_t generation) const;
   [[nodiscard]] Result<VolumeRef> use(VolumeId id, common::Instant deadline) EXCLUDES(mutex);
   // Opens it in this thread, or waits for who does; the lock is given up meanwhile.
   [[nodiscard]] Result<VolumeRef> open_here(VolumeId id, common::Instant deadline) REQUIRES(mutex);

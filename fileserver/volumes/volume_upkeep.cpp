@@ -1,0 +1,141 @@
+// The thread that closes, cleans and verifies volumes.
+
+#include <algorithm>
+
+#include "common/log/log.hpp"
+#include "fileserver/volumes/volume_set_state.hpp"
+
+namespace fileserver {
+
+namespace {
+
+using common::Duration;
+using common::Instant;
+using namespace std::chrono_literals;
+
+// How often the thread looks at everything.
+constexpr std::chrono::milliseconds kRound{1'000};
+// After a piece of maintenance it rests for so many times as long: a tenth of a core and of the
+// disk, whatever there is to do.
+constexpr int kRestFactor = 9;
+// Where there was nothing to do.
+constexpr std::chrono::seconds kNothingToDo{10};
+constexpr std::uint64_t kScrubPiece = 1 << 20;
+// A round of scrubbing has ended: the next begins so much later.
+constexpr std::chrono::hours kBetweenScrubs{24};
+
+}  // namespace
+
+void VolumeSet::State::thread_main() {
+  ::pthread_setname_np(::pthread_self(), "volumes");
+  const common::MutexLock lock(mutex);
+  Instant round{};
+  while (!stopping) {
+    if (options.beat)
+      options.beat();
+    tell_ended_sessions();
+    if (const Instant now = clock.now(); now >= round) {
+      close_what_is_idle();
+      round = now + kRound;
+    }
+    const Instant next = std::min(maintain_one(), round);
+    const Instant now = clock.now();
+    if (!stopping && next > now)
+      changed.wait_for(mutex, next - now);
+  }
+}
+
+void VolumeSet::State::close_what_is_idle() {
+  const Instant now = clock.now();
+  std::vector<VolumeId> idle;
+  for (auto& [id, slot] : slots) {
+    if (slot.used || slot.last_used == Instant{})
+      slot.last_used = now;
+    slot.used = false;
+    if (is_idle(slot) && now - slot.last_used >= options.idle)
+      idle.push_back(id);
+  }
+  for (const VolumeId id : idle) {
+    const auto found = slots.find(id);
+    // The lock was given up while another one closed.
+    if (found != slots.end() && !found->second.used && !found->second.deleting &&
+        is_idle(found->second))
+      close_slot(found->second);
+  }
+}
+
+void VolumeSet::State::tell_ended_sessions() {
+  for (;;) {
+    std::shared_ptr<OpenVolume> open;
+    std::vector<SessionId> ended;
+    for (auto& [id, slot] : slots) {
+      if (slot.state == VolumeState::Open && !slot.deleting && !slot.ended.empty()) {
+        open = slot.open;
+        ended.swap(slot.ended);
+        break;
+      }
+      if (slot.state == VolumeState::Closed || slot.state == VolumeState::Unavailable)
+        slot.ended.clear();  // opening asks who lives
+    }
+    if (!open)
+      return;
+    const common::MutexUnlock unlock(mutex);
+    for (const SessionId session : ended) {
+      // What it holds stays then until the volume is opened the next time.
+      if (const Status done = open->volume->end_session(session); !done)
+        common::log::warn("what a session held in a volume could not be freed",
+                          {{"volume", open->volume->id().value}, {"why", done.error().message}});
+    }
+    open.reset();
+  }
+}
+
+Instant VolumeSet::State::maintain_one() {
+  const Instant now = clock.now();
+  Instant next = Instant::max();
+  VolumeSlot* due = nullptr;
+  for (auto& [id, slot] : slots) {
+    if (slot.state != VolumeState::Open || slot.deleting)
+      continue;  // who deletes waits until nobody uses it
+    const Instant when = options.scrub_bytes_per_second == 0
+                             ? slot.maintain_at
+                             : std::min(slot.maintain_at, slot.scrub_at);
+    if (when <= now && (due == nullptr || slot.maintain_at < due->maintain_at))
+      due = &slot;
+    next = std::min(next, when);
+  }
+  if (due == nullptr)
+    return next;
+  const bool scrub = options.scrub_bytes_per_second != 0 && due->scrub_at <= now &&
+                     due->scrub_at < due->maintain_at;
+  std::shared_ptr<OpenVolume> open = due->open;
+  const VolumeId id = due->entry->id;
+  common::Result<bool> more = false;
+  Instant done;
+  {
+    const common::MutexUnlock unlock(mutex);
+    more = scrub ? open->volume->scrub(kScrubPiece) : open->volume->maintain();
+    done = clock.now();
+    open.reset();
+  }
+  const auto found = slots.find(id);
+  if (found == slots.end())
+    return done;
+  if (!more)
+    common::log::warn("maintenance of a volume failed",
+                      {{"volume", found->second.entry->name}, {"why", more.error().message}});
+  if (scrub) {
+    // scrub() says whether the round has ended.
+    const bool over = !more || *more;
+    const auto pause = Duration(std::chrono::seconds(1)) * static_cast<std::int64_t>(kScrubPiece) /
+                       static_cast<std::int64_t>(options.scrub_bytes_per_second);
+    found->second.scrub_at = done + (over ? Duration(kBetweenScrubs) : Duration(pause));
+  } else {
+    const bool go_on = more && *more;
+    found->second.maintain_at = go_on ? done + (done - now) * kRestFactor : done + kNothingToDo;
+  }
+  // A rest for all: it is one thread that is to take a tenth.
+  return done + (done - now) * kRestFactor;
+}
+
+}  // namespace fileserver

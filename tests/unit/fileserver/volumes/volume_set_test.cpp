@@ -1,0 +1,215 @@
+#include <filesystem>
+#include <thread>
+
+#include "tests/unit/fileserver/volumes/volume_set_fixture.hpp"
+
+using common::ErrorCode;
+using common::Fid;
+using common::SessionId;
+using common::ticket::PrincipalId;
+using fileserver::VolumePolicy;
+using fileserver::VolumeRef;
+using fileserver::VolumeState;
+using test_support::VolumeSetFixture;
+namespace store = fileserver::store;
+
+TEST_CASE_FIXTURE(VolumeSetFixture, "a volume that was made is there in the next life, as it was") {
+  start();
+  fileserver::VolumeSet::Creation wanted;
+  wanted.name = "home";
+  wanted.root = true;
+  wanted.uid = 1000;
+  wanted.mode = 0750;
+  wanted.quota_bytes = 1 << 20;
+  wanted.policy.write_conflict = fileserver::WriteConflict::Refuse;
+  wanted.policy.administrators = {PrincipalId{7}, PrincipalId{9}};
+  const auto made = set->create(wanted);
+  REQUIRE_OK(made);
+  const auto id = (*made)->id;
+  CHECK(id.value >= 1);
+  CHECK(id.value <= fileserver::kHighestVolume);
+  make_file(use(id), "a");
+  stop();
+  start();
+  const auto entry = set->entry(id);
+  REQUIRE(entry != nullptr);
+  CHECK(entry->name == "home");
+  CHECK(entry->is_root);
+  CHECK(entry->policy == wanted.policy);
+  CHECK(set->find("home") == entry);
+  CHECK(report("home").state == VolumeState::Closed);
+  const VolumeRef volume = use(id);
+  CHECK_OK(volume->lookup(store::kRootNode, "a"));
+  const auto root = volume->attributes(store::kRootNode);
+  REQUIRE_OK(root);
+  CHECK(root->uid == 1000);
+  CHECK(root->mode == 0750);
+  CHECK(volume->usage()->quota_bytes == 1 << 20);
+  CHECK(volume->report().clean);
+}
+
+TEST_CASE_FIXTURE(VolumeSetFixture, "names and the root are there once") {
+  start();
+  make("a");
+  fileserver::VolumeSet::Creation again;
+  again.name = "a";
+  CHECK_FAILS(set->create(again), ErrorCode::AlreadyExists);
+  for (const char* bad : {"", ".a", "-a", "a/b", "a b", "\xc3\xa4"}) {
+    again.name = bad;
+    CHECK_FAILS(set->create(again), ErrorCode::InvalidArgument);
+  }
+  again.name = "root";
+  again.root = true;
+  REQUIRE_OK(set->create(again));
+  again.name = "root2";
+  CHECK_FAILS(set->create(again), ErrorCode::AlreadyExists);
+  make("b");
+  CHECK_FAILS(set->rename(set->find("b")->id, "a"), ErrorCode::AlreadyExists);
+  REQUIRE_OK(set->rename(set->find("b")->id, "c"));
+  CHECK(set->find("b") == nullptr);
+  CHECK(set->find("c") != nullptr);
+}
+
+TEST_CASE_FIXTURE(VolumeSetFixture, "a deleted volume is gone, and its id with it") {
+  start();
+  const auto id = make("a")->id;
+  {
+    const VolumeRef held = use(id);
+    CHECK_FAILS(set->remove(id, clock.now()), ErrorCode::Busy);
+    CHECK_OK(set->use(id, soon()));
+  }
+  CHECK_OK(set->remove(id, soon()));
+  CHECK_FAILS(set->use(id, soon()), ErrorCode::NotFound);
+  CHECK_FAILS(set->remove(id, soon()), ErrorCode::NotFound);
+  CHECK(set->find("a") == nullptr);
+  CHECK(test_support::entries_of(directory / "volumes") == 0);
+  make("a");
+  stop();
+  start();
+  CHECK(set->entry(id) == nullptr);
+  CHECK(set->list().size() == 1);
+}
+
+TEST_CASE_FIXTURE(VolumeSetFixture,
+                  "a bad volume is listed with its reason and keeps nobody else") {
+  start();
+  const auto bad = make("bad")->id;
+  const auto good = make("good")->id;
+  stop();
+  const auto path = directory / "volumes" / (fmt::format("{:08x}", bad.value) + "/meta.db");
+  REQUIRE_OK(test_support::write_file(path, "this is no database, whatever it may have been"));
+  options.retry = std::chrono::hours(1);
+  start();
+  CHECK_OK(use(good)->attributes(store::kRootNode));
+  const auto refused = set->use(bad, soon());
+  CHECK_FAILS(refused, ErrorCode::Unavailable);
+  CHECK(refused.error().message.find("bad") != std::string::npos);
+  CHECK(report("bad").state == VolumeState::Unavailable);
+  CHECK_FALSE(report("bad").why.empty());
+  CHECK(report("good").state == VolumeState::Open);
+  // It can be deleted all the same.
+  CHECK_OK(set->remove(bad, soon()));
+}
+
+TEST_CASE_FIXTURE(VolumeSetFixture,
+                  "no more are open than may be: the one idle longest makes room") {
+  options.open_volumes = 2;
+  start();
+  const auto a = make("a")->id;
+  const auto b = make("b")->id;
+  const auto c = make("c")->id;
+  std::optional<VolumeRef> first = use(a);
+  const VolumeRef second = use(b);
+  CHECK(report("c").state == VolumeState::Closed);
+  CHECK_FAILS(set->use(c, soon()), ErrorCode::Overloaded);
+  make_file(*first, "kept");
+  first.reset();
+  CHECK_OK(use(c)->attributes(store::kRootNode));
+  CHECK(report("a").state == VolumeState::Closed);
+  CHECK(report("b").state == VolumeState::Open);
+  CHECK_OK(use(a)->lookup(store::kRootNode, "kept"));
+}
+
+TEST_CASE_FIXTURE(VolumeSetFixture, "an idle volume is closed, and opened again when it is used") {
+  options.idle = std::chrono::seconds(0);
+  start();
+  const auto id = make("a")->id;
+  make_file(use(id), "kept");
+  const auto deadline = soon();
+  while (report("a").state != VolumeState::Closed && clock.now() < deadline)
+    std::this_thread::yield();
+  CHECK(report("a").state == VolumeState::Closed);
+  CHECK_OK(use(id)->lookup(store::kRootNode, "kept"));
+}
+
+TEST_CASE_FIXTURE(VolumeSetFixture,
+                  "volumes lie on directories of others, and never in themselves") {
+  start();
+  const auto root = make("root")->id;
+  const auto a = make("a")->id;
+  const auto b = make("b")->id;
+  const Fid in_root{root, common::NodeId{17}};
+  const Fid in_a{a, common::NodeId{18}};
+  const Fid in_b{b, common::NodeId{19}};
+  REQUIRE_OK(set->attach(a, in_root));
+  REQUIRE_OK(set->attach(b, in_a));
+  CHECK_FAILS(set->attach(root, in_b), ErrorCode::Conflict);
+  CHECK_FAILS(set->attach(b, {root, common::NodeId{20}}), ErrorCode::Busy);
+  CHECK_FAILS(set->attach(make("c")->id, in_a), ErrorCode::Busy);
+  CHECK(set->entry(root)->attachments.at(in_root.node) == a);
+  CHECK_FAILS(set->remove(a, soon()), ErrorCode::Busy);
+  CHECK_FAILS(set->remove(b, soon()), ErrorCode::Busy);
+  stop();
+  start();
+  CHECK(set->entry(a)->attached_at == in_root);
+  CHECK(set->entry(a)->attachments.at(in_a.node) == b);
+  const auto where = set->detach(b);
+  REQUIRE_OK(where);
+  CHECK(*where == in_a);
+  CHECK(set->entry(a)->attachments.empty());
+  CHECK_FAILS(set->detach(b), ErrorCode::NotFound);
+  CHECK_OK(set->remove(b, soon()));
+  stop();
+  start();
+  CHECK(set->entry(a)->attachments.empty());
+}
+
+TEST_CASE_FIXTURE(VolumeSetFixture, "a sealed volume opens with its key only") {
+  start();
+  const auto id = make("secret", true)->id;
+  make_file(use(id), "a");
+  stop();
+  start();
+  CHECK(set->entry(id)->sealed);
+  CHECK_OK(use(id)->lookup(store::kRootNode, "a"));
+  stop();
+  const auto key = directory / "volume-keys" / (fmt::format("{:08x}", id.value) + ".key");
+  std::filesystem::rename(key.string(), key.string() + ".away");
+  start();
+  const auto refused = set->use(id, soon());
+  CHECK_FAILS(refused, ErrorCode::Unavailable);
+  CHECK(refused.error().message.find(".key") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(VolumeSetFixture,
+                  "what an ended session held is freed, also in volumes that are closed") {
+  start();
+  const auto id = make("a")->id;
+  const SessionId ended{11};
+  const SessionId lives{12};
+  const SessionId lost{13};
+  {
+    const VolumeRef volume = use(id);
+    for (const SessionId session : {ended, lives, lost})
+      REQUIRE_OK(volume->reserve(session, 1, 1000));
+  }
+  set->end_session(ended);
+  const auto deadline = soon();
+  while (use(id)->sessions()->size() != 2 && clock.now() < deadline)
+    std::this_thread::yield();
+  CHECK(*use(id)->sessions() == std::vector<SessionId>{lives, lost});
+  stop();
+  start();
+  set->set_liveness([&](SessionId session) { return session == lives; });
+  CHECK(*use(id)->sessions() == std::vector<SessionId>{lives});
+}
