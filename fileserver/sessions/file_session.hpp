@@ -3,18 +3,42 @@
 // One mount known to this server.
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
 
 #include "common/crypto/secret.hpp"
 #include "common/ids.hpp"
-#include "common/rpc/call.hpp"
+#include "common/sync/locked.hpp"
 #include "common/ticket/principal.hpp"
 #include "fileserver/store/types.hpp"
 
 namespace fileserver {
 
-// Shared by the calls of its connections; constant but for what is atomic.
+// An open file: its version is pinned, and what its caller was allowed stays allowed to him.
+struct OpenHandle {
+  common::Fid fid;
+  common::Seq version;  // that is pinned
+  common::ticket::PrincipalId caller;
+  bool read = false;
+  bool write = false;
+};
+inline constexpr std::size_t kMaxHandles = 10'000;  // of a session
+
+// Node ids that are a mount's to give, in one volume.
+struct NodeRange {
+  common::NodeId first;
+  std::uint64_t count = 0;
+  [[nodiscard]] bool has(common::NodeId node) const {
+    return node >= first && node.value - first.value < count;
+  }
+};
+inline constexpr std::size_t kMaxNodeRanges = 16;  // older ones are forgotten
+
+// Shared by the calls of its connections; constant but for what is atomic or locked.
 struct FileSession {
   common::SessionId id;
   store::MountId mount;
@@ -28,6 +52,15 @@ struct FileSession {
   // be a retry of something that this life of the server has executed. Before the first, whatever
   // comes can be.
   std::atomic<std::uint64_t> highest_number{0};
+
+  struct Held {
+    std::unordered_map<std::uint64_t, OpenHandle> handles;
+    std::map<common::VolumeId, std::vector<NodeRange>> ranges;  // as the registry has them
+  };
+  common::Locked<Held> held;
+  // Reservations are totals, made of what is there: one at a time, also while the store decides.
+  // Only calls of this session that want room wait for it.
+  common::Locked<std::monostate> room;
 };
 using FileSessionPtr = std::shared_ptr<FileSession>;
 

@@ -39,6 +39,7 @@ class PromiseOutlet {
   virtual void send_update(const SendUpdate& message, const ChangeNews& news) = 0;
   virtual void acknowledge_renewal(const AcknowledgeRenewal& message) = 0;
   virtual void session_over(const SessionOver& message) = 0;
+  virtual void forget_session(const ForgetSession& message) = 0;
   virtual void close_stream(const CloseStream& message) = 0;
   virtual void grace_over() {}
 };
@@ -72,14 +73,13 @@ class PromiseKeeper {
   [[nodiscard]] Status resume_session(SessionId session) EXCLUDES(mutex_);
   void end_session(SessionId session, SessionOver::Why why) EXCLUDES(mutex_);
   [[nodiscard]] Status check_session(SessionId session) EXCLUDES(mutex_);
-  // Its stream is there, and its lease begins anew; `renewal`: a number for the core that grows.
-  // Stale: it is over, or owes an acknowledgement for too long: its mount must resume it.
-  [[nodiscard]] Status stream_up(SessionId session, std::uint64_t renewal) EXCLUDES(mutex_);
+  [[nodiscard]] Status stream_up(SessionId session) EXCLUDES(mutex_);
   void stream_down(SessionId session) EXCLUDES(mutex_);
   void on_renewal(SessionId session, std::uint64_t number) EXCLUDES(mutex_);
   [[nodiscard]] Status on_acknowledge(SessionId session, std::uint64_t number) EXCLUDES(mutex_);
   [[nodiscard]] Status on_flushing(SessionId session, std::uint64_t number,
-                                   std::chrono::milliseconds more) EXCLUDES(mutex_);
+                                   std::chrono::milliseconds more, bool may_write) EXCLUDES(mutex_);
+  void break_everything() EXCLUDES(mutex_);
 
   // --- reads ---
   [[nodiscard]] ReadToken begin_read() EXCLUDES(mutex_);

@@ -28,6 +28,8 @@ class SessionTable {
     FileSessionPtr session;
     std::optional<common::stream::StreamId> stream;
     bool absent = false;  // of the former life, and not back yet
+    // What breaks that it has not acknowledged are about, by their numbers.
+    std::map<std::uint64_t, std::vector<common::Fid>> breaks;
     // Where it has commits that are not stable yet, with the last one's seq.
     std::map<common::VolumeId, common::Seq> unstable;
   };
