@@ -27,6 +27,7 @@ struct Moment {
   // Verdicts about directories may be taken from, and kept in, the cache under this number; none:
   // judge by the rows, and keep nothing.
   std::optional<std::uint64_t> generation;
+  bool committing = false;  // it is the transaction that commits: everybody else waits for it
 };
 
 // What became of a change.

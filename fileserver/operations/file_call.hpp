@@ -48,6 +48,9 @@ class FileCall {
   // newest grant clock that its mount knew. Said before change().
   [[nodiscard]] Status speaks_for(std::optional<common::SessionId> session, std::uint64_t seen);
   [[nodiscard]] std::uint64_t seen() const { return seen_; }
+  // Whose operation ids, stagings and node ids these are: the session's mount, or what stands for
+  // one where there is no session.
+  [[nodiscard]] Result<store::MountId> mount() const;
   // Who makes an operation exactly-once: mount and number; InvalidArgument for an id that cannot
   // be.
   [[nodiscard]] Result<store::OperationKey> operation_key() const;
@@ -57,7 +60,9 @@ class FileCall {
   // Who commits.
   [[nodiscard]] store::Caller committer() const;
 
-  // For the access log.
+  // For the access log: that only administration allowed it; and what it is about.
+  void note_administration() { administered_ = true; }
+  [[nodiscard]] bool administered() const { return administered_; }
   void note(common::Fid fid) { noted_ = fid; }
   [[nodiscard]] const std::optional<common::Fid>& noted() const { return noted_; }
 
@@ -68,6 +73,7 @@ class FileCall {
   FileSessionPtr session_;
   std::uint64_t seen_ = 0;
   std::optional<common::Fid> noted_;
+  bool administered_ = false;
 };
 
 // The promises that a read's reply gives. Made before the store is read:
@@ -77,7 +83,8 @@ class FileCall {
 //   const auto promised = grants.give(fids);   // as many bools; grants.clock() for the reply
 class ReadGrants {
  public:
-  explicit ReadGrants(FileCall& call);
+  // `none`: what is read is the past, of which nothing is promised.
+  explicit ReadGrants(FileCall& call, bool none = false);
   // All false without a session or stream; each node once.
   [[nodiscard]] std::vector<bool> give(std::span<const common::Fid> nodes);
   // The session's grant clock, to be sent as "grants"; 0: nothing was granted.
@@ -85,6 +92,7 @@ class ReadGrants {
 
  private:
   FileCall& call_;
+  const bool none_;
   ReadToken token_ = 0;
   std::uint64_t clock_ = 0;
 };
@@ -98,6 +106,7 @@ struct FileOperation {
   bool needs_id = false;  // it changes something
   std::uint64_t body_cap = 64 * 1024;
   bool streamed = false;
+  bool stale_too = false;  // answered on connections whose session is over, too
 };
 
 // The families, each in its own file.
@@ -106,7 +115,6 @@ struct FileOperation {
 [[nodiscard]] std::span<const FileOperation> lookup_operations();
 [[nodiscard]] std::span<const FileOperation> open_operations();
 [[nodiscard]] std::span<const FileOperation> namespace_operations();
-[[nodiscard]] std::span<const FileOperation> attribute_operations();
 // fileserver/content: fetch, bulk, store, append, ..., dump and load.
 [[nodiscard]] std::span<const FileOperation> content_operations();
 

@@ -2,7 +2,10 @@
 
 // Everything that operations use, by its name.
 
+#include <string>
+
 #include "common/clock.hpp"
+#include "fileserver/access/path_cache.hpp"
 
 namespace fileserver {
 
@@ -14,10 +17,12 @@ class VolumeSet;
 // Owned by the service; outlives every call.
 struct FileParts {
   const common::Clock& clock;
+  const std::string cell;  // its id
   VolumeSet& volumes;
   Sessions& sessions;
   PromiseKeeper& keeper;
   ChangePipeline& pipeline;
+  access::PathCache& paths;
 };
 
 }  // namespace fileserver

@@ -1,0 +1,108 @@
+#include "fileserver/operations/call_view.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "fileserver/operations/file_parts.hpp"
+
+namespace fileserver {
+
+using common::fail_posix;
+using store::Attributes;
+
+// --- the moment ---
+
+const Attributes* MomentSource::find_made(NodeId node) const {
+  const auto found = made_.find(node);
+  return found == made_.end() ? nullptr : &found->second;
+}
+
+Result<std::optional<Attributes>> MomentSource::attributes(NodeId node) {
+  if (const Attributes* const made = find_made(node))
+    return std::optional(*made);
+  return rows_.attributes(node);
+}
+
+Result<std::optional<access::Acl>> MomentSource::list(NodeId directory) {
+  // A new directory gets a copy of its parent's.
+  for (const Attributes* made = find_made(directory); made != nullptr;
+       made = find_made(directory)) {
+    directory = made->home;
+  }
+  return rows_.list(directory);
+}
+
+Result<bool> MomentSource::has_link(NodeId directory, NodeId node) {
+  if (const Attributes* const made = find_made(node))
+    return made->home == directory;
+  return rows_.has_link(directory, node);
+}
+
+// --- the view ---
+
+namespace {
+
+// Whether this caller has the node open in his session.
+bool is_open(FileCall& call, VolumeId volume, NodeId node) {
+  if (!call.session())
+    return false;
+  auto held = call.session()->held.lock();
+  return std::any_of(held->handles.begin(), held->handles.end(), [&](const auto& entry) {
+    return entry.second.fid == Fid{volume, node} &&
+           entry.second.caller == call.identity().client.id;
+  });
+}
+
+}  // namespace
+
+Result<access::Caller> CallView::caller_of(FileCall& call, const VolumeRef& volume,
+                                           const fileproto::Speaker& as) {
+  const VolumePolicy& policy = volume.entry().policy;
+  return access::Caller::of(call.identity(), as, {policy.trusted_hosts, policy.administrators});
+}
+
+CallView::CallView(FileCall& call, const VolumeRef& volume, const Moment& moment,
+                   const access::Caller& caller, std::optional<NodeId> via)
+    : call_(call),
+      volume_(volume),
+      moment_(moment),
+      caller_(caller),
+      source_(moment),
+      judge_({.caller = caller,
+              .source = source_,
+              .volume = volume.id(),
+              .via = via,
+              .cache = &call.parts().paths,
+              .generation = moment.generation,
+              .holds = [this](NodeId node) { return is_open(call_, volume_.id(), node); }}) {}
+
+Result<Attributes> CallView::node(NodeId id) {
+  TROTH_TRY(const auto found, source_.attributes(id));
+  if (!found)
+    return fail_posix(ENOENT, "there is no node {}", id.value);
+  TROTH_TRY_VOID(may(judge_.reach(*found)));
+  return *found;
+}
+
+Result<Attributes> CallView::directory(NodeId id) {
+  TROTH_TRY(auto found, node(id));
+  if (found.kind != store::NodeKind::Directory)
+    return fail_posix(ENOTDIR, "node {} is not a directory", id.value);
+  return found;
+}
+
+Status CallView::may(const Result<access::Verdict>& verdict) {
+  if (verdict && verdict->by_administration())
+    call_.note_administration();
+  return access::enforce(verdict, caller_);
+}
+
+Result<bool> CallView::governed(const Attributes& node) {
+  const NodeId directory = node.kind == store::NodeKind::Directory ? node.node : node.home;
+  if (const auto known = governed_.find(directory); known != governed_.end())
+    return known->second;
+  TROTH_TRY(const auto list, source_.list(directory));
+  return governed_[directory] = list.has_value();
+}
+
+}  // namespace fileserver

@@ -1,0 +1,125 @@
+#pragma once
+
+// The changes of PROTOCOL.md 3, one alone or a batch of them: each is judged and turned into
+// operations of the store, all in one commit.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "common/fileproto/changes.hpp"
+#include "fileserver/operations/describe.hpp"
+#include "fileserver/store/blocks/block_store.hpp"
+
+namespace fileserver {
+
+// What one step of a change looks at and fills in. Earlier steps of a batch are seen by later ones:
+// directories made, names given and taken.
+class StepLook {
+ public:
+  StepLook(CallView& view, Change::Look& into, const std::vector<NodeId>& named)
+      : view_(view), into_(into), named_(named) {}
+
+  [[nodiscard]] CallView& view() { return view_; }
+  [[nodiscard]] access::Judge& judge() { return view_.judge(); }
+  [[nodiscard]] Status may(const Result<access::Verdict>& verdict) { return view_.may(verdict); }
+  [[nodiscard]] Change::Look& into() { return into_; }
+  template <typename Operation>
+  void add(Operation operation) {
+    into_.operations.emplace_back(std::move(operation));
+  }
+
+  // Nodes that the caller may know of, also those that an earlier step has made.
+  [[nodiscard]] Result<store::Attributes> node(NodeId id) { return view_.node(id); }
+  [[nodiscard]] Result<store::Attributes> directory(NodeId id) { return view_.directory(id); }
+  // What has this name; nullopt: nothing. Not before the caller's right was judged.
+  [[nodiscard]] Result<std::optional<store::Attributes>> entry(NodeId directory,
+                                                               const std::string& name);
+
+  // The step touches this node, which its call names or only the server knows.
+  void touch(NodeId node, std::uint8_t what);
+  // Later steps will find it so.
+  void made(const store::Attributes& node) { view_.source().made(node); }
+  void names(NodeId directory, const std::string& name, std::optional<NodeId> node) {
+    names_[{directory, name}] = node;
+  }
+
+ private:
+  CallView& view_;
+  Change::Look& into_;
+  const std::vector<NodeId>& named_;  // ascending
+  std::map<std::pair<NodeId, std::string>, std::optional<NodeId>> names_;
+};
+
+// One change among those of a call. Made once, looked at as often as the change is.
+class Step {
+ public:
+  Step() = default;
+  Step(const Step&) = delete;
+  Step& operator=(const Step&) = delete;
+  virtual ~Step() = default;
+
+  // Before anything is looked at: blocks of contents, ids of new nodes. `upload` lives as long as
+  // the change. See Change::prepare.
+  [[nodiscard]] virtual Status prepare(FileCall&, const VolumeRef&, store::Upload&) { return {}; }
+  [[nodiscard]] virtual Status look(StepLook& look) = 0;
+  // See Change::again.
+  [[nodiscard]] virtual bool again(const common::Error&) { return false; }
+  // It was executed before: which nodes were made then, in order; takes its own off the front.
+  virtual void replayed(std::span<const NodeId>&) {}
+  // When it is committed, also if that was long ago (a retry): what the session holds of it.
+  [[nodiscard]] virtual Status done(FileCall&, const VolumeRef&, const store::CommitReply&) {
+    return {};
+  }
+  // What there is to say of it when it is done.
+  [[nodiscard]] virtual fileproto::ChangeOutcome outcome(const store::CommitReply&) { return {}; }
+};
+
+// `raw`: the bytes that come with this step; valid until the change is answered or given up.
+// Unsupported for what no part of this server does.
+[[nodiscard]] Result<std::unique_ptr<Step>> make_step(const fileproto::Change& change,
+                                                      common::ByteView raw);
+// The families behind it; nullptr: not theirs.
+[[nodiscard]] std::unique_ptr<Step> make_name_step(const fileproto::Change& change,
+                                                   common::ByteView raw);
+[[nodiscard]] std::unique_ptr<Step> make_attribute_step(const fileproto::Change& change);
+// fileserver/content
+[[nodiscard]] std::unique_ptr<Step> make_content_step(const fileproto::Change& change,
+                                                      common::ByteView raw);
+
+// One or many steps as one change.
+class FileChange final : public Change {
+ public:
+  FileChange(VolumeRef volume, fileproto::ChangeScope scope,
+             std::vector<std::unique_ptr<Step>> steps, std::vector<NodeId> named);
+
+  [[nodiscard]] Status prepare(FileCall& call) override;
+  [[nodiscard]] Status look(FileCall& call, const Moment& moment, Look& into) override;
+  [[nodiscard]] bool again(const common::Error& error) override;
+  [[nodiscard]] Result<common::rpc::Reply> reply(FileCall& call,
+                                                 const ChangeResult& result) override;
+
+ private:
+  [[nodiscard]] Status check_conditions(CallView& view);
+  void look_at_governors(FileCall& call, const ChangeResult& result);
+  [[nodiscard]] Result<fileproto::Attributes> describe_outcome(const store::NodeOutcome& outcome);
+
+  const fileproto::ChangeScope scope_;
+  std::optional<access::Caller> caller_;
+  const std::vector<std::unique_ptr<Step>> steps_;
+  const std::vector<NodeId> named_;  // by the call
+  store::Upload upload_;
+  // Of the directories that have to do with it: whether a list governs there.
+  std::map<NodeId, bool> governed_;
+};
+
+// Decodes a call of one change and carries it out.
+template <typename C>
+[[nodiscard]] Result<common::rpc::Reply> run_change(FileCall& call);
+
+// Nodes that a change names, for Touched::named.
+void add_named(const fileproto::Change& change, std::vector<NodeId>& into);
+[[nodiscard]] common::VolumeId volume_of(const fileproto::Change& change);
+
+}  // namespace fileserver

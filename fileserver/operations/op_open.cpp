@@ -1,0 +1,251 @@
+// Open files, and what else a session holds: versions, room, node ids.
+
+#include <algorithm>
+#include <cerrno>
+
+#include "common/fileproto/codec.hpp"
+#include "fileserver/operations/describe.hpp"
+#include "fileserver/operations/file_parts.hpp"
+#include "fileserver/operations/look_at.hpp"
+#include "fileserver/operations/open_files.hpp"
+#include "fileserver/operations/session_ranges.hpp"
+#include "fileserver/store/blocks/block_name.hpp"
+#include "fileserver/store/meta/reads.hpp"
+
+namespace fileserver {
+
+namespace {
+
+using common::ErrorCode;
+using common::fail;
+using common::fail_posix;
+using common::rpc::Reply;
+using fileproto::decode;
+
+Result<FileSession*> session_of(FileCall& call) {
+  if (!call.session())
+    return fail(ErrorCode::Stale, "open a session first: what this asks for is a session's");
+  return call.session().get();
+}
+
+Result<Reply> reserve(FileCall& call) {
+  TROTH_TRY(const auto args, decode<fileproto::ReserveArgs>(call.args()));
+  TROTH_TRY(FileSession* const session, session_of(call));
+  TROTH_TRY(const VolumeRef volume, call.volume(args.volume));
+  const auto alone = session->room.lock();
+  store::Volume::Reservation has;
+  if (args.lower) {
+    TROTH_TRY(has, volume->reservation(session->id));
+    has.nodes = std::min(has.nodes, args.nodes);
+    has.bytes = std::min(has.bytes, args.bytes);
+    TROTH_TRY_VOID(volume->reserve(session->id, has.nodes, has.bytes));
+  } else {
+    TROTH_TRY(has, raise_reservation(volume, session->id, args.nodes, args.bytes));
+  }
+  fileproto::ReserveResult result;
+  result.state = state_of(volume, 0);
+  result.nodes = has.nodes;
+  result.bytes = has.bytes;
+  return Reply::text(encode(result));
+}
+
+Result<Reply> node_ids(FileCall& call) {
+  TROTH_TRY(const auto args, decode<fileproto::NodeIdsArgs>(call.args()));
+  TROTH_TRY(FileSession* const session, session_of(call));
+  if (args.count == 0 || args.count > fileproto::kMaxNodeIds)
+    return fail(ErrorCode::InvalidArgument, "1 to {} node ids are given at a time",
+                fileproto::kMaxNodeIds);
+  TROTH_TRY(const VolumeRef volume, call.volume(args.volume));
+  TROTH_TRY(const NodeId first, volume->grant_node_ids(args.count));
+  TROTH_TRY_VOID(add_node_range(call, *session, volume.id(), {first, args.count}));
+  fileproto::NodeIdsResult result;
+  result.state = state_of(volume, 0);
+  result.first = first;
+  result.count = args.count;
+  return Reply::text(encode(result));
+}
+
+// --- open files ---
+
+Status may_open(CallView& view, const store::Attributes& node, const access::OpenWish& wish) {
+  if (node.kind == store::NodeKind::Directory && wish.write)
+    return fail_posix(EISDIR, "node {} is a directory", node.node.value);
+  if (node.kind == store::NodeKind::Directory)
+    return view.may(view.judge().list(node));
+  return view.may(view.judge().open(node, wish));
+}
+
+Result<Reply> open(FileCall& call) {
+  TROTH_TRY(const auto args, decode<fileproto::OpenArgs>(call.args()));
+  call.note(args.fid);
+  TROTH_TRY(FileSession* const session, session_of(call));
+  TROTH_TRY(const VolumeRef volume, call.volume(args.fid.volume));
+  ReadGrants grants(call, args.scope.at.has_value());
+  fileproto::OpenResult result;
+  store::Attributes node;
+  store::Content content;
+  const Status looked = look_at(call, volume, args.scope, [&](CallView& view) -> Status {
+    TROTH_TRY(node, view.node(args.fid.node));
+    TROTH_TRY_VOID(may_open(view, node,
+                            {.read = args.read && !args.execute,
+                             .write = args.write || args.append,
+                             .execute = args.execute}));
+    TROTH_TRY(result.node, describe(node, view));
+    if (node.kind == store::NodeKind::File) {
+      TROTH_TRY(content, volume->content(view.moment().tx, node.node, view.moment().at));
+    }
+    return {};
+  });
+  TROTH_TRY_VOID(looked);
+  if (node.kind == store::NodeKind::File) {
+    TROTH_TRY(const auto name, store::content_name(content));
+    result.node.content = name.bytes;
+  }
+  const PrincipalId caller = call.identity().client.id;
+  // Repeated after a lost answer: it is open.
+  if (!is_held(*session, args.handle, args.fid, caller)) {
+    TROTH_TRY_VOID(hold(*session, volume, args.handle,
+                        {args.fid, node.version, caller, args.read, args.write || args.append}));
+  }
+  if (args.grow > 0) {
+    const auto alone = session->room.lock();
+    TROTH_TRY(const auto has, raise_reservation(volume, session->id, 0, args.grow));
+    result.reserved = has.bytes;
+  }
+  fileproto::Attributes* const nodes[] = {&result.node};
+  grant(grants, volume.id(), nodes);
+  result.state = state_of(volume, grants.clock());
+  return Reply::text(encode(result));
+}
+
+// A handle of before the server was started anew: what its caller was allowed is judged again.
+Status open_again(FileCall& call, FileSession& session, const VolumeRef& volume,
+                  const fileproto::Scope& scope, const fileproto::OpenHandle& wanted) {
+  const PrincipalId caller = call.identity().client.id;
+  if (is_held(session, wanted.handle, wanted.fid, caller))
+    return {};
+  const Status looked = look_at(call, volume, scope, [&](CallView& view) -> Status {
+    TROTH_TRY(const auto node, view.node(wanted.fid.node));
+    return may_open(view, node, {.read = true, .write = wanted.write});
+  });
+  TROTH_TRY_VOID(looked);
+  return hold(session, volume, wanted.handle,
+              {wanted.fid, wanted.version, caller, true, wanted.write});
+}
+
+Result<Reply> reopen(FileCall& call) {
+  TROTH_TRY(const auto args, decode<fileproto::ReopenArgs>(call.args()));
+  if (args.handles.empty())
+    return fail(ErrorCode::InvalidArgument, "reopen of no handle");
+  TROTH_TRY(FileSession* const session, session_of(call));
+  TROTH_TRY(const VolumeRef volume, call.volume(args.handles[0].fid.volume));
+  fileproto::ReopenResult result;
+  for (const auto& wanted : args.handles) {
+    const Status again = open_again(call, *session, volume, args.scope, wanted);
+    if (!again)
+      result.lost.push_back({wanted.handle, again.error().code, again.error().message});
+  }
+  result.state = state_of(volume, 0);
+  return Reply::text(encode(result));
+}
+
+Result<Reply> release(FileCall& call) {
+  TROTH_TRY(const auto args, decode<fileproto::ReleaseArgs>(call.args()));
+  TROTH_TRY(FileSession* const session, session_of(call));
+  TROTH_TRY(const VolumeRef volume, call.volume(args.volume));
+  for (const std::uint64_t number : args.handles) {
+    std::optional<OpenHandle> handle;
+    {
+      auto held = session->held.lock();
+      const auto found = held->handles.find(number);
+      if (found == held->handles.end() || found->second.fid.volume != args.volume)
+        continue;  // repeated after a lost answer
+      handle = found->second;
+      held->handles.erase(found);
+    }
+    const Status gone = volume->unpin(session->id, handle->fid.node, handle->version);
+    if (!gone && gone.error().code != ErrorCode::NotFound)
+      return tl::unexpected(gone.error());
+  }
+  return Reply::text(encode(fileproto::Done{}));
+}
+
+// --- of a volume ---
+
+Result<Reply> fsync(FileCall& call) {
+  TROTH_TRY(const auto args, decode<fileproto::FsyncArgs>(call.args()));
+  TROTH_TRY(const VolumeRef volume, call.volume(args.volume));
+  // Stable seqs of a later epoch say nothing of this one: what is asked about may be lost.
+  if (volume->epoch() != args.epoch)
+    return fail(ErrorCode::Stale, "the volume has begun epoch {}: repeat what is not known there",
+                volume->epoch().value);
+  if (args.seq > volume->last_seq())
+    return fail(ErrorCode::InvalidArgument, "commit {} is not there yet", args.seq.value);
+  if (volume->stable_seq() < args.seq)
+    TROTH_TRY_VOID(volume->sync(call.deadline()));
+  fileproto::FsyncResult result;
+  result.state = state_of(volume, 0);
+  return Reply::text(encode(result));
+}
+
+Result<Reply> statfs(FileCall& call) {
+  TROTH_TRY(const auto args, decode<fileproto::StatfsArgs>(call.args()));
+  TROTH_TRY(const VolumeRef volume, call.volume(args.volume));
+  TROTH_TRY(const store::Usage usage, volume->usage());
+  store::Volume::Reservation own;
+  if (call.session()) {
+    TROTH_TRY(own, volume->reservation(call.session()->id));
+  }
+  fileproto::StatfsResult result;
+  result.bytes_free = room_of(usage);
+  result.bytes = usage.bytes + result.bytes_free;
+  const std::uint64_t others = usage.reserved_bytes - std::min(usage.reserved_bytes, own.bytes);
+  result.bytes_available = result.bytes_free - std::min(result.bytes_free, others);
+  // Without a limit: as many as 40 bits can name.
+  const std::uint64_t most = usage.quota_nodes.value_or(fileproto::kMaxNodeId);
+  result.nodes_free = most - std::min(most, usage.nodes);
+  result.nodes = usage.nodes + result.nodes_free;
+  result.state = state_of(volume, 0);
+  return Reply::text(encode(result));
+}
+
+Result<Reply> seq_at(FileCall& call) {
+  TROTH_TRY(const auto args, decode<fileproto::SeqAtArgs>(call.args()));
+  TROTH_TRY(const VolumeRef volume, call.volume(args.volume));
+  fileproto::SeqAtResult result;
+  TROTH_TRY(result.seq, volume->seq_at(args.time));
+  result.state = state_of(volume, 0);
+  return Reply::text(encode(result));
+}
+
+Result<Reply> volumes(FileCall& call) {
+  TROTH_TRY(const auto args, decode<fileproto::VolumesArgs>(call.args()));
+  fileproto::VolumesResult result;
+  for (const VolumeReport& report : call.parts().volumes.list()) {
+    fileproto::VolumeEntry& entry = result.volumes.emplace_back();
+    entry.volume = report.entry->id;
+    entry.uuid = report.entry->uuid;
+    entry.name = report.entry->name;
+    entry.root = store::kRootNode;
+    if (report.entry->is_root)
+      entry.flags |= fileproto::volume_flag::kRoot;
+    if (!report.entry->policy.trusted_hosts.empty())
+      entry.flags |= fileproto::volume_flag::kTrustsHosts;
+  }
+  return Reply::text(encode(result));
+}
+
+}  // namespace
+
+std::span<const FileOperation> open_operations() {
+  static constexpr FileOperation kOperations[] = {
+      {.name = "open", .run = open},         {.name = "reopen", .run = reopen},
+      {.name = "release", .run = release},   {.name = "reserve", .run = reserve},
+      {.name = "node-ids", .run = node_ids}, {.name = "fsync", .run = fsync},
+      {.name = "statfs", .run = statfs},     {.name = "seq-at", .run = seq_at},
+      {.name = "volumes", .run = volumes},
+  };
+  return kOperations;
+}
+
+}  // namespace fileserver

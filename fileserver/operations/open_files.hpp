@@ -1,0 +1,23 @@
+#pragma once
+
+// What a session holds of a volume: open files with their versions, and room.
+
+#include "fileserver/operations/file_call.hpp"
+
+namespace fileserver {
+
+// Pins the version, and keeps the handle under the mount's number. AlreadyExists: it is in use.
+[[nodiscard]] Status hold(FileSession& session, const VolumeRef& volume, std::uint64_t number,
+                          const OpenHandle& handle);
+// This caller has this node open under that number.
+[[nodiscard]] bool is_held(FileSession& session, std::uint64_t number, Fid fid, PrincipalId caller);
+
+// How much may still be written in all: quota or disk, whichever is less.
+[[nodiscard]] std::uint64_t room_of(const store::Usage& usage);
+// Raises what the session has left to at least this. One call of a session at a time (its `room`).
+[[nodiscard]] Result<store::Volume::Reservation> raise_reservation(const VolumeRef& volume,
+                                                                   SessionId session,
+                                                                   std::uint64_t nodes,
+                                                                   std::uint64_t bytes);
+
+}  // namespace fileserver

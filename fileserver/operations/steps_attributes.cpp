@@ -1,0 +1,182 @@
+// Steps that change what a node is: modes, owners, times, sizes, extended attributes, lists.
+
+#include <cerrno>
+
+#include "fileserver/operations/file_change.hpp"
+#include "fileserver/store/blocks/content_tree.hpp"
+#include "fileserver/store/meta/reads.hpp"
+
+namespace fileserver {
+
+namespace {
+
+using common::fail_posix;
+using store::Attributes;
+using store::NodeKind;
+
+class SetattrStep final : public Step {
+ public:
+  explicit SetattrStep(const fileproto::Setattr& change) : change_(change) {}
+
+  // The new content of a file whose size changes, made of the present one. Whoever may not write it
+  // is told so by look().
+  Status prepare(FileCall&, const VolumeRef& volume, store::Upload& upload) override {
+    if (!change_.size)
+      return {};
+    const NodeId node = change_.fid.node;
+    const auto attributes = volume->attributes(node);
+    if (!attributes || attributes->kind != NodeKind::File)
+      return {};
+    TROTH_TRY(const store::Content base, volume->content(node));
+    TROTH_TRY(content_, store::edit_content(volume->blocks(), upload, base, {}, *change_.size));
+    base_ = attributes->data_version;
+    return {};
+  }
+
+  Status look(StepLook& look) override {
+    TROTH_TRY(const Attributes node, look.node(change_.fid.node));
+    const access::AttributeWish wish = wish_of(change_);
+    TROTH_TRY_VOID(look.may(look.judge().set_attributes(node, wish)));
+    store::SetAttributes set;
+    set.node = node.node;
+    set.uid = change_.uid;
+    set.gid = change_.gid;
+    if (const std::uint32_t mode = access::mode_after(look.view().caller(), node, wish);
+        mode != node.mode || change_.mode)
+      set.mode = mode;
+    if (change_.mtime) {
+      set.mtime = change_.mtime->to;
+      set.mtime_now = !change_.mtime->to;
+    }
+    if (change_.atime) {
+      set.atime = change_.atime->to;
+      set.atime_now = !change_.atime->to;
+    }
+    std::uint8_t what = what::kAttributes;
+    if (change_.size) {
+      if (node.kind == NodeKind::Directory)
+        return fail_posix(EISDIR, "node {} is a directory", node.node.value);
+      if (node.kind != NodeKind::File)
+        return fail_posix(EINVAL, "node {} is not a regular file", node.node.value);
+      look.add(store::SetContent{node.node, content_, base_});
+      what |= what::kBytes;
+    }
+    look.touch(node.node, what);
+    look.add(set);
+    return {};
+  }
+
+  // Somebody else stored first: the content is cut from what is there now.
+  bool again(const common::Error&) override { return change_.size.has_value(); }
+
+ private:
+  static access::TimeWish wish_of(const std::optional<fileproto::SetTime>& time) {
+    if (!time)
+      return access::TimeWish::None;
+    return time->to ? access::TimeWish::Given : access::TimeWish::Now;
+  }
+  static access::AttributeWish wish_of(const fileproto::Setattr& change) {
+    return {change.mode,           change.uid,           change.gid, change.size.has_value(),
+            wish_of(change.mtime), wish_of(change.atime)};
+  }
+
+  const fileproto::Setattr change_;
+  store::Content content_;
+  std::optional<store::Seq> base_;
+};
+
+// --- extended attributes ---
+
+class SetXattrStep final : public Step {
+ public:
+  explicit SetXattrStep(const fileproto::SetXattr& change) : change_(change) {}
+
+  Status look(StepLook& look) override {
+    TROTH_TRY(const Attributes node, look.node(change_.fid.node));
+    TROTH_TRY_VOID(look.may(look.judge().set_xattr(node, change_.name)));
+    look.touch(node.node, what::kAttributes);
+    store::SetXattr set;
+    set.node = node.node;
+    set.name = change_.name;
+    const auto value = common::as_bytes(change_.value);
+    set.value.assign(value.begin(), value.end());
+    set.mode = static_cast<store::XattrMode>(change_.mode);
+    look.add(std::move(set));
+    return {};
+  }
+
+ private:
+  const fileproto::SetXattr change_;
+};
+
+class RemoveXattrStep final : public Step {
+ public:
+  explicit RemoveXattrStep(const fileproto::RemoveXattr& change) : change_(change) {}
+
+  Status look(StepLook& look) override {
+    TROTH_TRY(const Attributes node, look.node(change_.fid.node));
+    TROTH_TRY_VOID(look.may(look.judge().set_xattr(node, change_.name)));
+    TROTH_TRY(const auto there, store::read_xattr(look.view().moment().tx, node.node, change_.name,
+                                                  look.view().moment().at));
+    if (!there)
+      return fail_posix(ENODATA, "there is no extended attribute \"{}\"", change_.name);
+    look.touch(node.node, what::kAttributes);
+    look.add(store::RemoveXattr{node.node, change_.name});
+    return {};
+  }
+
+ private:
+  const fileproto::RemoveXattr change_;
+};
+
+// --- lists ---
+
+class SetAclStep final : public Step {
+ public:
+  explicit SetAclStep(const fileproto::SetAcl& change) : change_(change) {}
+
+  Status look(StepLook& look) override {
+    TROTH_TRY(const Attributes node, look.directory(change_.fid.node));
+    TROTH_TRY_VOID(look.may(look.judge().set_list(node)));
+    look.touch(node.node, what::kAccess | what::kAttributes);
+    look.into().changes_lists = true;
+    if (change_.acl) {
+      TROTH_TRY(const access::Acl list, access::canonical(*change_.acl));
+      look.add(
+          store::SetXattr{node.node, std::string(access::kAclXattr), access::encode_acl(list)});
+      return {};
+    }
+    TROTH_TRY(const auto there, store::read_xattr(look.view().moment().tx, node.node,
+                                                  access::kAclXattr, look.view().moment().at));
+    if (there)
+      look.add(store::RemoveXattr{node.node, std::string(access::kAclXattr)});
+    else
+      look.add(store::SetAttributes{.node = node.node});  // there is none already
+    return {};
+  }
+
+ private:
+  const fileproto::SetAcl change_;
+};
+
+struct Maker {
+  using Made = std::unique_ptr<Step>;
+  Made operator()(const fileproto::Setattr& c) const { return std::make_unique<SetattrStep>(c); }
+  Made operator()(const fileproto::SetXattr& c) const { return std::make_unique<SetXattrStep>(c); }
+  Made operator()(const fileproto::RemoveXattr& c) const {
+    return std::make_unique<RemoveXattrStep>(c);
+  }
+  Made operator()(const fileproto::SetAcl& c) const { return std::make_unique<SetAclStep>(c); }
+  template <typename C>
+  Made operator()(const C&) const {
+    return nullptr;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Step> make_attribute_step(const fileproto::Change& change) {
+  return std::visit(Maker{}, change);
+}
+
+}  // namespace fileserver

@@ -1,0 +1,208 @@
+#include "tests/unit/fileserver/changes/change_fixture.hpp"
+
+using common::ErrorCode;
+using common::Fid;
+using common::NodeId;
+using fileserver::store::kRootNode;
+using nlohmann::json;
+using test_support::ChangeFixture;
+using test_support::FakeCall;
+namespace store = fileserver::store;
+
+TEST_CASE_FIXTURE(ChangeFixture, "a change of what nobody was promised is made at once") {
+  const auto mine = session(1);
+  const NodeId node = file("a");
+  CHECK(promise(mine, node));
+  const auto answer =
+      done("setattr", {{"fid", fid(node)}, {"mode", 0600}, {"seen", 1'000'000}}, mine);
+  REQUIRE_OK(answer);
+  CHECK(store().attributes(node)->mode == 0600);
+  CHECK((*answer)["nodes"][0]["p"] == 1);
+  CHECK((*answer)["nodes"][0]["was"].size() == 2);
+  CHECK(keeper().counts().waiting_changes == 0);
+  CHECK(keeper().counts().marked == 0);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture,
+                  "a change waits without a thread until all who were promised have "
+                  "given it up") {
+  const auto holder = session(1);
+  const auto other = session(2);
+  const NodeId node = file("a");
+  REQUIRE(promise(holder, node));
+  REQUIRE(promise(other, node));
+  FakeCall change = call({{"fid", fid(node)}, {"mode", 0600}});
+  REQUIRE(run(change, "setattr")->parked);
+  CHECK(store().attributes(node)->mode == 0644);
+  // While it waits nobody is promised anything anew.
+  CHECK_FALSE(promise(holder, node));
+  CHECK_OK(keeper().on_acknowledge(holder->id, 1));
+  CHECK_FALSE(change.woken());
+  // Woken for nothing: it waits on.
+  REQUIRE(run(change, "setattr")->parked);
+  CHECK_OK(keeper().on_acknowledge(other->id, 1));
+  CHECK(change.woken());
+  const auto answer = run(change, "setattr");
+  REQUIRE_OK(answer);
+  CHECK_FALSE(answer->parked);
+  CHECK(store().attributes(node)->mode == 0600);
+  CHECK(promise(holder, node));
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "whose caller has gone, leaves no mark") {
+  const auto holder = session(1);
+  const NodeId node = file("a");
+  REQUIRE(promise(holder, node));
+  FakeCall change = call({{"fid", fid(node)}, {"mode", 0600}});
+  REQUIRE(run(change, "setattr")->parked);
+  CHECK(keeper().counts().marked == 1);
+  SUBCASE("the server runs it once more") {
+    change.hang_up();
+    CHECK_FAILS(run(change, "setattr"), ErrorCode::Cancelled);
+  }
+  SUBCASE("the server just drops it") {}
+  change.forget();
+  CHECK(keeper().counts().marked == 0);
+  CHECK(keeper().counts().waiting_changes == 0);
+  CHECK(store().attributes(node)->mode == 0644);
+  CHECK_OK(keeper().on_acknowledge(holder->id, 1));
+  CHECK(promise(holder, node));
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "R17: what the set of nodes has grown by is asked for, too") {
+  const auto holder = session(1);
+  const auto bystander = session(2);
+  const NodeId moved = file("moved");
+  const NodeId victim = file("target");
+  REQUIRE(promise(holder, victim));
+  FakeCall change = call(
+      {{"dir", fid(kRootNode)}, {"name", "moved"}, {"to", fid(kRootNode)}, {"to_name", "target"}});
+  REQUIRE(run(change, "rename")->parked);
+  // Meanwhile another file has come under that name, and somebody was promised it.
+  store::CommitRequest meanwhile;
+  meanwhile.operations = {store::Unlink{kRootNode, "target"}, store::Create{kRootNode, "target"}};
+  const auto replaced = store().commit(meanwhile);
+  REQUIRE_OK(replaced);
+  const NodeId newcomer = replaced->created[1];
+  REQUIRE(promise(bystander, newcomer));
+  CHECK_OK(keeper().on_acknowledge(holder->id, 1));
+  CHECK(change.woken());
+  REQUIRE(run(change, "rename")->parked);
+  CHECK(store().lookup(kRootNode, "target")->attributes.node == newcomer);
+  CHECK_OK(keeper().on_acknowledge(bystander->id, 1));
+  const auto answer = run(change, "rename");
+  REQUIRE_OK(answer);
+  CHECK_FALSE(answer->parked);
+  CHECK(store().lookup(kRootNode, "target")->attributes.node == moved);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "R5: who may not, breaks nobody's promise") {
+  const auto holder = session(1);
+  const NodeId node = file("a");
+  REQUIRE(promise(holder, node));
+  identity.client.id = common::ticket::PrincipalId{10'002};
+  CHECK_FAILS(done("setattr", {{"fid", fid(node)}, {"mode", 0666}}), ErrorCode::PermissionDenied);
+  CHECK(keeper().counts().breaks == 0);
+  CHECK(store().attributes(node)->mode == 0644);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "rights are judged again inside the transaction") {
+  const auto holder = session(1);
+  const NodeId directory = made("mkdir", {{"dir", fid(kRootNode)}, {"name", "d"}, {"mode", 0777}});
+  REQUIRE(promise(holder, directory));
+  // Of another caller, who may now.
+  const auto owner = identity.client.id;
+  identity.client.id = common::ticket::PrincipalId{10'002};
+  FakeCall change = call({{"dir", fid(directory)}, {"name", "x"}, {"mode", 0644}});
+  REQUIRE(run(change, "create")->parked);
+  // And no more.
+  store::CommitRequest request;
+  request.operations = {store::SetAttributes{.node = directory, .mode = 0755}};
+  REQUIRE_OK(store().commit(request));
+  CHECK_OK(keeper().on_acknowledge(holder->id, 1));
+  CHECK_FAILS(run(change, "create"), ErrorCode::PermissionDenied);
+  change.forget();
+  CHECK_FAILS(store().lookup(directory, "x"), ErrorCode::NotFound);
+  CHECK(keeper().counts().marked == 0);
+  CHECK(owner != identity.client.id);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "R28: what is past its deadline does not happen") {
+  const auto holder = session(1);
+  const NodeId node = file("a");
+  REQUIRE(promise(holder, node));
+  FakeCall change = call({{"fid", fid(node)}, {"mode", 0600}});
+  REQUIRE(run(change, "setattr")->parked);
+  CHECK_OK(keeper().on_acknowledge(holder->id, 1));
+  CHECK(change.woken());
+  // The server stood still between the last acknowledgement and the commit.
+  change.set_deadline(clock.now() - std::chrono::seconds(1));
+  CHECK_FAILS(run(change, "setattr"), ErrorCode::DeadlineExceeded);
+  change.forget();
+  CHECK(store().attributes(node)->mode == 0644);
+  CHECK(keeper().counts().marked == 0);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "the change of a session that ended while it waited is stale") {
+  const auto holder = session(1);
+  const auto mine = session(2);
+  const NodeId node = file("a");
+  REQUIRE(promise(holder, node));
+  FakeCall change = call({{"fid", fid(node)}, {"mode", 0600}, {"s", 2}});
+  REQUIRE(run(change, "setattr", mine)->parked);
+  keeper().end_session(mine->id, fileserver::SessionOver::Why::Closed);
+  CHECK_OK(keeper().on_acknowledge(holder->id, 1));
+  CHECK_FAILS(run(change, "setattr", mine), ErrorCode::Stale);
+  CHECK(store().attributes(node)->mode == 0644);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture,
+                  "G7: a retry meets its original: one is executed, both are "
+                  "answered") {
+  const auto holder = session(1);
+  const auto mine = session(2);
+  REQUIRE(promise(holder, kRootNode));
+  const json args{{"dir", fid(kRootNode)}, {"name", "once"}, {"mode", 0755}, {"s", 2}};
+  FakeCall first = call(args, 7);
+  FakeCall second = call(args, 7);
+  REQUIRE(run(first, "mkdir", mine)->parked);
+  REQUIRE(run(second, "mkdir", mine)->parked);
+  CHECK_OK(keeper().on_acknowledge(holder->id, 1));
+  const auto one = run(first, "mkdir", mine);
+  REQUIRE_OK(one);
+  const auto two = run(second, "mkdir", mine);
+  REQUIRE_OK(two);
+  CHECK_FALSE(json::parse(one->result).value("replayed", false));
+  CHECK(json::parse(two->result)["replayed"] == true);
+  CHECK(json::parse(one->result)["seq"] == json::parse(two->result)["seq"]);
+  // And a later one finds the name in its way, and is answered all the same.
+  FakeCall third = call(args, 7);
+  CHECK(json::parse(run(third, "mkdir", mine)->result)["replayed"] == true);
+  CHECK(keeper().counts().marked == 0);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "verdicts about directories hold until one of them is changed") {
+  const NodeId directory = made("mkdir", {{"dir", fid(kRootNode)}, {"name", "d"}, {"mode", 0755}});
+  const NodeId node = file("a", directory);
+  store();
+  const auto& generation = volume_ref.generation();
+  const auto before = generation.now();
+  REQUIRE(before);
+  REQUIRE_OK(done("setattr", {{"fid", fid(node)}, {"mode", 0600}}));
+  file("b", directory);
+  CHECK(generation.now() == before);
+  REQUIRE_OK(done("setattr", {{"fid", fid(directory)}, {"mode", 0700}}));
+  CHECK(generation.now() > before);
+  const auto later = generation.now();
+  // A move, too; not one that fails.
+  CHECK_FAILS(
+      done("rename",
+           {{"dir", fid(kRootNode)}, {"name", "d"}, {"to", fid(directory)}, {"to_name", "e"}}),
+      ErrorCode::InvalidArgument);
+  const NodeId other = made("mkdir", {{"dir", fid(kRootNode)}, {"name", "o"}, {"mode", 0755}});
+  const auto unmoved = generation.now();
+  REQUIRE_OK(done("rename",
+                  {{"dir", fid(kRootNode)}, {"name", "d"}, {"to", fid(other)}, {"to_name", "d"}}));
+  CHECK(generation.now() > unmoved);
+  CHECK(unmoved >= later);
+}
