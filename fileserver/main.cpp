@@ -4,6 +4,7 @@
 #include "fileserver/service.hpp"
 
 int main(int argc, char** argv) {
+  fileserver::Settings settings;
   return common::daemon::run_daemon(
       argc, argv,
       {
@@ -13,6 +14,10 @@ int main(int argc, char** argv) {
           .listen = {"127.0.0.1", 7482},
           .health_listen = {"127.0.0.1", 7492},
           .demands_tickets = true,
-          .make = fileserver::make_service,
+          .settings = [&](common::config::Schema& schema) { settings.declare(schema); },
+          .make =
+              [&](const common::daemon::ServerFoundation& foundation) {
+                return fileserver::make_service(settings, foundation);
+              },
       });
 }

@@ -23,6 +23,7 @@ namespace {
 using crypto::Secret;
 
 constexpr std::string_view kKdcRole = "kdc";
+constexpr std::string_view kFileServerRole = "fileserver";
 
 bool is_address(const std::string& text) {
   std::array<std::byte, 16> parsed{};
@@ -104,6 +105,21 @@ crypto::CertificateRequest request_for(const ServerEntry& server, const InitOpti
   return request;
 }
 
+// What only one kind of server is told.
+std::string own_configuration(const ServerEntry& server, const InitOptions& options,
+                              std::uint16_t port) {
+  if (server.role == kKdcRole)
+    return "[kdc]\ncell_description = \"cell.toml\"\n";
+  std::string text = "[auth]\nkeytab = \"keytab\"\n";
+  if (server.role == kFileServerRole) {
+    const auto streams = static_cast<std::uint16_t>(port + kStreamPortOffset);
+    text += fmt::format(
+        "\n[streams]\nlisten = {}\n",
+        config::toml_quoted(config::format_endpoint({.host = options.listen, .port = streams})));
+  }
+  return text;
+}
+
 std::string server_configuration(const ServerEntry& server, const InitOptions& options,
                                  std::uint16_t port) {
   using config::toml_quoted;
@@ -115,9 +131,7 @@ std::string server_configuration(const ServerEntry& server, const InitOptions& o
       "name = {2}\nrole = {3}\nlisten = {4}\nhealth_listen = {5}\ndata_dir = \"data\"\n\n"
       "[tls]\ncertificate = \"server.crt\"\nkey = \"server.key\"\nca = \"ca.crt\"\n\n{6}",
       server.name, server.role, toml_quoted(server.name), toml_quoted(server.role),
-      toml_quoted(listen), toml_quoted(server.health),
-      server.role == kKdcRole ? "[kdc]\ncell_description = \"cell.toml\"\n"
-                              : "[auth]\nkeytab = \"keytab\"\n");
+      toml_quoted(listen), toml_quoted(server.health), own_configuration(server, options, port));
 }
 
 Secret content(std::string_view text) {

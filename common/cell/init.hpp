@@ -28,6 +28,7 @@ namespace common::cell {
 
 inline constexpr std::uint16_t kDefaultPort = 7480;     // kdc; lock server +1, file server +2
 inline constexpr std::uint16_t kHealthPortOffset = 10;  // health listener of each: port + 10
+inline constexpr std::uint16_t kStreamPortOffset = 5;   // a file server's streams: port + 5
 
 struct InitOptions {
   std::string name = "home";
