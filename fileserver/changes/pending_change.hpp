@@ -35,6 +35,9 @@ class PendingChange final : public common::rpc::Parked, public ChangeWaiter {
   [[nodiscard]] ChangeId id() const { return id_; }
 
   void marked() { marked_ = true; }
+  // Its marks stay when it is gone: whether it was committed nobody can say before the volume has
+  // been opened anew (R20).
+  void leave_marks() { marked_ = false; }
   // It ends by `news`, or by being given up.
   PromiseCore::Ended end(ChangeNewsPtr news) {
     marked_ = false;

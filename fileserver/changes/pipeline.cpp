@@ -82,17 +82,27 @@ class Attempt {
 
   // Nodes that a failed attempt touched without having marked them.
   [[nodiscard]] const std::vector<Fid>& unmarked() const { return unmarked_; }
+  // It failed because other operations are called for by now.
+  [[nodiscard]] bool is_outdated() const { return outdated_; }
 
  private:
   [[nodiscard]] const VolumeRef& volume() { return pending_.change().volume(); }
 
   Status check_present(store::ReadTx& tx) {
     unmarked_.clear();
+    outdated_ = false;
     // A server that was stopped for minutes must not carry out what nobody waits for (F17, R28).
     if (clock_.now() >= call_.deadline())
       return fail(ErrorCode::DeadlineExceeded, "the deadline passed before the change was made");
     Change::Look again;
-    return pending_.change().look(call_, {tx, {}, volume().generation().now(), true}, again);
+    TROTH_TRY_VOID(
+        pending_.change().look(call_, {tx, {}, volume().generation().now(), true}, again));
+    // A mode without its set-id bits, a copy of a directory's list: what is written may be made of
+    // what is there.
+    outdated_ = again.operations != pending_.look.operations;
+    if (outdated_)
+      return fail(ErrorCode::Overloaded, "what the change is made of keeps changing: try again");
+    return {};
   }
 
   Status check_touched(std::span<const store::NodeOutcome> nodes) {
@@ -121,6 +131,7 @@ class Attempt {
   PromiseKeeper& keeper_;
   const common::Clock& clock_;
   std::vector<Fid> unmarked_;
+  bool outdated_ = false;
   bool changing_rights_ = false;
 };
 
@@ -210,28 +221,43 @@ Result<Reply> ChangePipeline::go_on(FileCall& call, const std::shared_ptr<Pendin
         break;
     }
     std::vector<Fid> unmarked;
+    bool outdated = false;
     auto done = [&] {
       Attempt attempt(call, *pending, keeper_, clock_);
       auto result = attempt.commit();
       unmarked = attempt.unmarked();
+      outdated = attempt.is_outdated();
       return result;
     }();
     if (done)
       return finish(call, *pending, *std::move(done));
-    if (!unmarked.empty()) {
-      TROTH_TRY_VOID(extend(call, pending, unmarked));
-      continue;
+    if (done.error().code == ErrorCode::OutcomeUnknown) {
+      pending->leave_marks();
+      return tl::unexpected(done.error());
     }
-    if (done.error().code == ErrorCode::Conflict && pending->repetitions < kMostRepetitions &&
-        pending->change().again(done.error())) {
-      ++pending->repetitions;
-      TROTH_TRY_VOID(pending->change().prepare(call));
-      TROTH_TRY_VOID(look_at_present(call, *pending));
-      continue;
+    Status repeated = tl::unexpected(done.error());
+    if (!unmarked.empty())
+      repeated = extend(call, pending, unmarked);
+    else if (pending->repetitions < kMostRepetitions)
+      repeated = repeat(call, *pending, done.error(), outdated);
+    if (!repeated) {
+      static_cast<void>(pending->end(nullptr));
+      return unless_done(call, *pending, repeated.error());
     }
-    static_cast<void>(pending->end(nullptr));
-    return unless_done(call, *pending, done.error());
   }
+}
+
+// What was there when the change was looked at is not there any more: the same once more, with what
+// is there now. The error: that does not help.
+Status ChangePipeline::repeat(FileCall& call, PendingChange& pending, const common::Error& error,
+                              bool outdated) {
+  ++pending.repetitions;
+  if (outdated)
+    return look_at_present(call, pending);
+  if (error.code != ErrorCode::Conflict || !pending.change().again(error))
+    return tl::unexpected(error);
+  TROTH_TRY_VOID(pending.change().prepare(call));
+  return look_at_present(call, pending);
 }
 
 Status ChangePipeline::extend(FileCall& call, const std::shared_ptr<PendingChange>& pending,

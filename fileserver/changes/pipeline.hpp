@@ -30,6 +30,8 @@ class ChangePipeline {
                                                  const std::shared_ptr<PendingChange>& pending);
   [[nodiscard]] Status extend(FileCall& call, const std::shared_ptr<PendingChange>& pending,
                               const std::vector<common::Fid>& unmarked);
+  [[nodiscard]] static Status repeat(FileCall& call, PendingChange& pending,
+                                     const common::Error& error, bool outdated);
   [[nodiscard]] Result<common::rpc::Reply> finish(FileCall& call, PendingChange& pending,
                                                   store::CommitReply commit);
   [[nodiscard]] Result<common::rpc::Reply> unless_done(FileCall& call, PendingChange& pending,

@@ -1,3 +1,4 @@
+#include "fileserver/access/acl_bytes.hpp"
 #include "tests/unit/fileserver/changes/change_fixture.hpp"
 
 using common::ErrorCode;
@@ -7,6 +8,8 @@ using fileserver::store::kRootNode;
 using nlohmann::json;
 using test_support::ChangeFixture;
 using test_support::FakeCall;
+namespace rights = fileserver::access;
+namespace fileproto = common::fileproto;
 namespace store = fileserver::store;
 
 TEST_CASE_FIXTURE(ChangeFixture, "a change of what nobody was promised is made at once") {
@@ -125,6 +128,39 @@ TEST_CASE_FIXTURE(ChangeFixture, "rights are judged again inside the transaction
   CHECK_FAILS(store().lookup(directory, "x"), ErrorCode::NotFound);
   CHECK(keeper().counts().marked == 0);
   CHECK(owner != identity.client.id);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "what a change is made of is what is there when it is made") {
+  const auto holder = session(1);
+  SUBCASE("the mode whose set-id bits a truncation clears") {
+    const NodeId node = made("create", {{"dir", fid(kRootNode)}, {"name", "a"}, {"mode", 04755}});
+    REQUIRE(promise(holder, node));
+    FakeCall change = call({{"fid", fid(node)}, {"size", 0}});
+    REQUIRE(run(change, "setattr")->parked);
+    store::CommitRequest request;
+    request.operations = {store::SetAttributes{.node = node, .mode = 04700}};
+    REQUIRE_OK(store().commit(request));
+    CHECK_OK(keeper().on_acknowledge(holder->id, 1));
+    REQUIRE_OK(run(change, "setattr"));
+    CHECK(store().attributes(node)->mode == 0700);
+  }
+  SUBCASE("the list that a new directory inherits") {
+    REQUIRE(promise(holder, kRootNode));
+    FakeCall change = call({{"dir", fid(kRootNode)}, {"name", "d"}, {"mode", 0755}});
+    REQUIRE(run(change, "mkdir")->parked);
+    const auto acl =
+        rights::encode_acl({{fileproto::AclWho::AnyUser, 0, fileproto::right::kAll, false}});
+    store::CommitRequest request;
+    request.operations = {store::SetXattr{kRootNode, std::string(rights::kAclXattr), acl}};
+    REQUIRE_OK(store().commit(request));
+    CHECK_OK(keeper().on_acknowledge(holder->id, 1));
+    const auto answer = run(change, "mkdir");
+    REQUIRE_OK(answer);
+    const NodeId node{json::parse(answer->result)["done"][0]["node"].get<std::uint64_t>()};
+    const auto inherited = store().xattr(node, rights::kAclXattr);
+    REQUIRE_OK(inherited);
+    CHECK(*inherited == acl);
+  }
 }
 
 TEST_CASE_FIXTURE(ChangeFixture, "R28: what is past its deadline does not happen") {
