@@ -64,6 +64,7 @@ Result<access::Caller> CallView::caller_of(FileCall& call, const VolumeRef& volu
 CallView::CallView(FileCall& call, const VolumeRef& volume, const Moment& moment,
                    const access::Caller& caller, std::optional<NodeId> via)
     : call_(call),
+      volumes_(call.parts().volumes),
       volume_(volume),
       moment_(moment),
       caller_(caller),

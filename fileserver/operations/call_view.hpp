@@ -47,6 +47,7 @@ class CallView {
 
   [[nodiscard]] const Moment& moment() const { return moment_; }
   [[nodiscard]] const VolumeRef& volume() const { return volume_; }
+  [[nodiscard]] const VolumeSet& volumes() const { return volumes_; }
   [[nodiscard]] const access::Caller& caller() const { return caller_; }
   [[nodiscard]] MomentSource& source() { return source_; }
   [[nodiscard]] access::Judge& judge() { return judge_; }
@@ -66,6 +67,7 @@ class CallView {
 
  private:
   FileCall& call_;
+  const VolumeSet& volumes_;
   const VolumeRef& volume_;
   const Moment& moment_;
   const access::Caller& caller_;

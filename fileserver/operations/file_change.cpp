@@ -56,6 +56,25 @@ Result<std::optional<store::Attributes>> StepLook::entry(NodeId directory,
   return attributes;
 }
 
+Result<bool> StepLook::is_empty(NodeId directory) {
+  std::size_t taken = 0;
+  for (auto name = names_.lower_bound({directory, std::string()});
+       name != names_.end() && name->first.first == directory; ++name) {
+    if (name->second)
+      return false;
+    ++taken;
+  }
+  if (view_.source().find_made(directory) != nullptr)
+    return true;
+  // One more than earlier steps have taken away.
+  const Moment& moment = view_.moment();
+  TROTH_TRY(const auto entries,
+            store::read_entries(moment.tx, directory, {}, taken + 1, moment.at));
+  return std::all_of(entries.begin(), entries.end(), [&](const store::Entry& entry) {
+    return names_.contains({directory, entry.name});
+  });
+}
+
 void StepLook::touch(NodeId node, std::uint8_t what) {
   if (view_.source().find_made(node) != nullptr)
     return;

@@ -37,6 +37,9 @@ class StepLook {
   [[nodiscard]] Result<std::optional<store::Attributes>> entry(NodeId directory,
                                                                const std::string& name);
 
+  // A directory without entries.
+  [[nodiscard]] Result<bool> is_empty(NodeId directory);
+
   // The step touches this node, which its call names or only the server knows.
   void touch(NodeId node, std::uint8_t what);
   // Later steps will find it so.

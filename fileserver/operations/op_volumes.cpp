@@ -258,20 +258,12 @@ class PlaceChange : public Change {
     into.operations.emplace_back(store::SetAttributes{.node = directory_});
     return {};
   }
-  // In the commit's place, between marks and reply: nobody is promised the directory meanwhile.
-  Result<store::CommitReply> commit(const store::CommitRequest& request) override {
-    TROTH_TRY(auto done, volume()->commit(request));
-    if (!done.replayed)
-      TROTH_TRY_VOID(place());
-    return done;
-  }
   Result<Reply> reply(FileCall& call, const ChangeResult&) override {
     return reply_with(call, child_);
   }
 
  protected:
-  virtual Status place() = 0;
-  [[nodiscard]] NodeId directory() const { return directory_; }
+  [[nodiscard]] Fid place() const { return {volume().id(), directory_}; }
   [[nodiscard]] VolumeId child() const { return child_; }
 
  private:
@@ -279,13 +271,26 @@ class PlaceChange : public Change {
   const VolumeId child_;
 };
 
+// It lies there before the commit: a directory that somebody removes meanwhile is found gone by the
+// commit, and nobody removes it later.
 class AttachChange final : public PlaceChange {
  public:
   AttachChange(VolumeSet& volumes, VolumeRef parent, NodeId directory, VolumeId child)
       : PlaceChange(std::move(parent), directory, child), volumes_(volumes) {}
 
+  Result<store::CommitReply> commit(const store::CommitRequest& request) override {
+    const VolumeEntryPtr entry = volumes_.entry(child());
+    // A former life of this server may have come so far.
+    const bool lies_there = entry && entry->attached_at == place();
+    if (!lies_there)
+      TROTH_TRY_VOID(volumes_.attach(child(), place()));
+    auto done = volume()->commit(request);
+    if (!done && !lies_there)
+      static_cast<void>(volumes_.detach(child()));
+    return done;
+  }
+
  private:
-  Status place() override { return volumes_.attach(child(), {volume().id(), directory()}); }
   VolumeSet& volumes_;
 };
 
@@ -294,12 +299,24 @@ class DetachChange final : public PlaceChange {
   DetachChange(VolumeSet& volumes, VolumeRef parent, NodeId directory, VolumeId child)
       : PlaceChange(std::move(parent), directory, child), volumes_(volumes) {}
 
- private:
-  Status place() override {
-    TROTH_TRY([[maybe_unused]] const Fid where, volumes_.detach(child()));
-    return {};
+  // Between marks and reply: nobody is promised the directory meanwhile. What came of it is told
+  // later, for the commit itself is done.
+  Result<store::CommitReply> commit(const store::CommitRequest& request) override {
+    TROTH_TRY(auto done, volume()->commit(request));
+    if (done.replayed)
+      return done;
+    if (const auto was = volumes_.detach(child()); !was)
+      detached_ = tl::unexpected(was.error());
+    return done;
   }
+  Result<Reply> reply(FileCall& call, const ChangeResult& result) override {
+    TROTH_TRY_VOID(detached_);
+    return PlaceChange::reply(call, result);
+  }
+
+ private:
   VolumeSet& volumes_;
+  Status detached_;
 };
 
 Result<Reply> volume_attach(FileCall& call) {

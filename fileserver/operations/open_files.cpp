@@ -14,6 +14,13 @@ using common::fail_posix;
 // Of what is free, one session may keep so much for itself.
 constexpr std::uint64_t kShareOfRoom = 4;
 
+Status too_many() {
+  return fail(ErrorCode::ResourceExhausted, "a session has at most {} files open", kMaxHandles);
+}
+Status in_use(std::uint64_t handle) {
+  return fail(ErrorCode::AlreadyExists, "handle {} is in use", handle);
+}
+
 }  // namespace
 
 std::uint64_t room_of(const store::Usage& usage) {
@@ -38,14 +45,22 @@ Result<store::Volume::Reservation> raise_reservation(const VolumeRef& volume, Se
   return has;
 }
 
+Status check_can_hold(FileSession& session, std::uint64_t number, Fid fid) {
+  auto held = session.held.lock();
+  if (const auto found = held->handles.find(number);
+      found != held->handles.end() && found->second.fid != fid)
+    return in_use(number);
+  return held->handles.size() < kMaxHandles ? Status() : too_many();
+}
+
 Status hold(FileSession& session, const VolumeRef& volume, std::uint64_t number,
             const OpenHandle& handle) {
   {
     auto held = session.held.lock();
     if (held->handles.size() >= kMaxHandles)
-      return fail(ErrorCode::ResourceExhausted, "a session has at most {} files open", kMaxHandles);
+      return too_many();
     if (!held->handles.emplace(number, handle).second)
-      return fail(ErrorCode::AlreadyExists, "handle {} is in use", number);
+      return in_use(number);
   }
   const Status pinned = volume->pin(session.id, handle.fid.node, handle.version);
   if (!pinned)

@@ -9,6 +9,8 @@ namespace fileserver {
 // Pins the version, and keeps the handle under the mount's number. AlreadyExists: it is in use.
 [[nodiscard]] Status hold(FileSession& session, const VolumeRef& volume, std::uint64_t number,
                           const OpenHandle& handle);
+// Whether hold() would say no: to be asked before something is done that cannot be undone then.
+[[nodiscard]] Status check_can_hold(FileSession& session, std::uint64_t number, Fid fid);
 // This caller has this node open under that number.
 [[nodiscard]] bool is_held(FileSession& session, std::uint64_t number, Fid fid, PrincipalId caller);
 

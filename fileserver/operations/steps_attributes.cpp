@@ -159,7 +159,7 @@ class SetAclStep final : public Step {
   const fileproto::SetAcl change_;
 };
 
-struct Maker {
+struct AttributeStepMaker {
   using Made = std::unique_ptr<Step>;
   Made operator()(const fileproto::Setattr& c) const { return std::make_unique<SetattrStep>(c); }
   Made operator()(const fileproto::SetXattr& c) const { return std::make_unique<SetXattrStep>(c); }
@@ -176,7 +176,7 @@ struct Maker {
 }  // namespace
 
 std::unique_ptr<Step> make_attribute_step(const fileproto::Change& change) {
-  return std::visit(Maker{}, change);
+  return std::visit(AttributeStepMaker{}, change);
 }
 
 }  // namespace fileserver

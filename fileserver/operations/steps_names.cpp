@@ -50,7 +50,9 @@ Result<Present> name_in(StepLook& look, NodeId id, const std::string& name) {
 }
 
 Status must_be_free(StepLook& look, const Attributes& directory) {
-  if (look.view().volume().entry().attachments.contains(directory.node))
+  // As it is now, not when the call began.
+  const VolumeEntryPtr volume = look.view().volumes().entry(look.view().volume().id());
+  if (volume && volume->attachments.contains(directory.node))
     return fail_posix(EBUSY, "a volume is attached there");
   return {};
 }
@@ -93,6 +95,8 @@ class MakeStep final : public Step {
     }
     if (handle_ && !call.session())
       return fail(ErrorCode::Stale, "open a session first: open files are a session's");
+    if (handle_)
+      TROTH_TRY_VOID(check_can_hold(*call.session(), *handle_, {volume.id(), id_}));
     if (grow_ > 0) {
       const auto alone = call.session()->room.lock();
       TROTH_TRY_VOID(raise_reservation(volume, call.session()->id, 0, grow_));
@@ -140,6 +144,8 @@ class MakeStep final : public Step {
     node.mode = create.mode;
     node.uid = create.uid;
     node.gid = create.gid;
+    // As the commit will count them: what has no name is its handle's alone.
+    node.links = nameless ? 0 : kind_ == NodeKind::Directory ? 2 : 1;
     node.home = made_.dir.node;
     look.made(node);
     if (!nameless)
@@ -243,8 +249,8 @@ class RmdirStep final : public Step {
     if (present.node.kind != NodeKind::Directory)
       return fail_posix(ENOTDIR, "\"{}\" is not a directory", change_.name);
     TROTH_TRY_VOID(must_be_free(look, present.node));
-    TROTH_TRY(const bool full, store::has_entries(look.view().moment().tx, present.node.node));
-    if (full)
+    TROTH_TRY(const bool empty, look.is_empty(present.node.node));
+    if (!empty)
       return fail_posix(ENOTEMPTY, "\"{}\" is not empty", change_.name);
     look.touch(change_.dir.node, kDirectoryChanges);
     look.touch(present.node.node, kMayGo);
@@ -304,7 +310,7 @@ class RenameStep final : public Step {
   const fileproto::Rename change_;
 };
 
-struct Maker {
+struct NameStepMaker {
   common::ByteView raw;
   using Made = std::unique_ptr<Step>;
   Made operator()(const fileproto::Create& c) const {
@@ -340,7 +346,7 @@ struct Maker {
 }  // namespace
 
 std::unique_ptr<Step> make_name_step(const fileproto::Change& change, common::ByteView raw) {
-  return std::visit(Maker{raw}, change);
+  return std::visit(NameStepMaker{raw}, change);
 }
 
 }  // namespace fileserver

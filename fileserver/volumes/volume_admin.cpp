@@ -17,7 +17,7 @@ using common::fail;
 using common::Instant;
 using namespace std::chrono_literals;
 
-constexpr std::chrono::seconds kSyncPatience{30};
+constexpr std::chrono::seconds kFirstSyncPatience{30};
 // How often somebody who waits for the last user of a volume looks.
 constexpr std::chrono::milliseconds kLookAgain{10};
 // Of 16 million ids: should the first few be taken, something else is wrong.
@@ -105,7 +105,7 @@ Result<std::shared_ptr<OpenVolume>> VolumeSet::State::make_volume(VolumeEntry& e
                                                 volume_options(*open), clock));
   TROTH_FAILPOINT_TRY("volumes.create.after_volume");
   TROTH_TRY(const auto first, open->volume->commit(first_commit(wanted)));
-  TROTH_TRY_VOID(open->volume->wait_stable(first, clock.now() + kSyncPatience));
+  TROTH_TRY_VOID(open->volume->wait_stable(first, clock.now() + kFirstSyncPatience));
   entry.uuid = open->volume->uuid();
   TROTH_TRY_VOID(registry->update_volume(entry));
   TROTH_FAILPOINT_TRY("volumes.create.before_there");

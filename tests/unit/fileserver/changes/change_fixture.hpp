@@ -71,13 +71,16 @@ class ChangeFixture : public VolumeSetFixture {
     const common::OperationId id{0, number != 0 ? number : ++number_};
     return {peer, args, id, clock.now() + within};
   }
-  // One run of a handler of `namespace_operations`.
+  // One run of an operation's handler.
   common::Result<common::rpc::Reply> run(FakeCall& call, std::string_view operation,
                                          const fsv::FileSessionPtr& in = nullptr) {
     fsv::FileCall file(*parts, call, identity, in);
-    for (const auto& known : fsv::namespace_operations()) {
-      if (known.name == operation)
-        return known.run(file);
+    for (const auto family : {fsv::namespace_operations(), fsv::lookup_operations(),
+                              fsv::open_operations(), fsv::volume_operations()}) {
+      for (const auto& known : family) {
+        if (known.name == operation)
+          return known.run(file);
+      }
     }
     return common::fail(common::ErrorCode::Unsupported, "no {}", operation);
   }
@@ -91,6 +94,17 @@ class ChangeFixture : public VolumeSetFixture {
     if (!reply)
       return tl::unexpected(reply.error());
     CHECK_FALSE(reply->parked);
+    return nlohmann::json::parse(reply->result);
+  }
+  // A read, or what names no session.
+  common::Result<nlohmann::json> asked(std::string_view operation, const nlohmann::json& args,
+                                       const fsv::FileSessionPtr& in = nullptr) {
+    FakeCall one = call(args);
+    auto reply = run(one, operation, in);
+    if (!reply)
+      return tl::unexpected(reply.error());
+    CHECK_FALSE(reply->parked);
+    raw = common::Bytes(reply->bytes.begin(), reply->bytes.end());
     return nlohmann::json::parse(reply->result);
   }
   common::NodeId made(std::string_view operation, nlohmann::json args) {
@@ -116,6 +130,7 @@ class ChangeFixture : public VolumeSetFixture {
   std::unique_ptr<fsv::FileParts> parts;
   common::VolumeId volume;
   fsv::VolumeRef volume_ref;
+  common::Bytes raw;  // that came with the last answer
 
  private:
   std::uint64_t number_ = 1'000'000;

@@ -1,0 +1,174 @@
+// What sessions hold: open files, room, node ids.
+
+#include "tests/unit/fileserver/changes/change_fixture.hpp"
+
+using common::ErrorCode;
+using common::NodeId;
+using common::ticket::PrincipalId;
+using fileserver::store::kRootNode;
+using nlohmann::json;
+using test_support::ChangeFixture;
+namespace store = fileserver::store;
+
+TEST_CASE_FIXTURE(ChangeFixture,
+                  "an open file keeps what its caller was allowed, and its version") {
+  const auto mine = session(1);
+  const NodeId node = file("a");
+  const json args{{"fid", fid(node)}, {"handle", 5}, {"write", true}};
+  CHECK_FAILS(asked("open", args), ErrorCode::Stale);
+  const auto opened = asked("open", args, mine);
+  REQUIRE_OK(opened);
+  CHECK((*opened)["node"]["p"] == 1);
+  CHECK((*opened)["node"]["c"].get<std::string>().size() == 64);
+  // Repeated after a lost answer.
+  CHECK_OK(asked("open", args, mine));
+  // The number is that file's.
+  const NodeId other = file("b");
+  CHECK_FAILS(asked("open", {{"fid", fid(other)}, {"handle", 5}}, mine), ErrorCode::AlreadyExists);
+  const json create{{"dir", fid(kRootNode)}, {"name", "c"}, {"mode", 0644}, {"handle", 5}};
+  CHECK_FAILS(done("create", create, mine), ErrorCode::AlreadyExists);
+  CHECK_FAILS(store().lookup(kRootNode, "c"), ErrorCode::NotFound);
+  // R25: its name goes, and it can still be looked at by who has it open.
+  store::CommitRequest unlink;
+  unlink.operations = {store::Unlink{kRootNode, "a"}};
+  REQUIRE_OK(store().commit(unlink));
+  const json look{{"fids", json::array({fid(node)})}};
+  CHECK((*asked("getattr", look, mine))["nodes"][0]["l"] == 0);
+  CHECK((*asked("getattr", look))["nodes"][0]["error"]["code"] == "not_found");
+  CHECK_OK(asked("release", {{"volume", volume.value}, {"handles", {5, 6}}}, mine));
+  CHECK((*asked("getattr", look, mine))["nodes"][0].contains("error"));
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "who may not read or write does not open for it") {
+  const auto mine = session(1);
+  const NodeId node = file("a");
+  identity.client.id = PrincipalId{10'002};
+  CHECK_FAILS(asked("open", {{"fid", fid(node)}, {"handle", 1}, {"write", true}}, mine),
+              ErrorCode::PermissionDenied);
+  CHECK_FAILS(
+      asked("open",
+            {{"fid", fid(node)}, {"handle", 1}, {"write", true}, {"append", true}, {"read", false}},
+            mine),
+      ErrorCode::PermissionDenied);
+  CHECK_OK(asked("open", {{"fid", fid(node)}, {"handle", 1}}, mine));
+  const auto directory =
+      asked("open", {{"fid", fid(kRootNode)}, {"handle", 2}, {"write", true}}, mine);
+  REQUIRE_FALSE(directory);
+  CHECK(directory.error().error_number == EISDIR);
+  // What was open before a restart is judged again.
+  const auto again =
+      asked("reopen", {{"handles", json::array({json::array({7, fid(node), 1, true})})}}, mine);
+  REQUIRE_OK(again);
+  CHECK((*again)["lost"].size() == 1);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "R29: node ids are the mount's that asked for them, for good") {
+  const auto mine = session(1);
+  const auto other = session(2);
+  const auto ids = asked("node-ids", {{"volume", volume.value}, {"count", 100}}, mine);
+  REQUIRE_OK(ids);
+  const std::uint64_t first = (*ids)["first"];
+  const auto create = [&](const char* name, std::uint64_t node, const auto& in) {
+    return done("mkdir",
+                {{"dir", fid(kRootNode)},
+                 {"name", name},
+                 {"mode", 0755},
+                 {"node", node},
+                 {"seen", 1'000'000}},
+                in);
+  };
+  CHECK_OK(create("a", first, mine));
+  CHECK_FAILS(create("b", first + 1, other), ErrorCode::PermissionDenied);
+  CHECK_FAILS(create("b", first + 100, mine), ErrorCode::PermissionDenied);
+  // Each is good once.
+  CHECK_FALSE(create("b", first, mine));
+  // Another session of the same mount.
+  keeper().end_session(mine->id, fileserver::SessionOver::Why::Closed);
+  const auto later = std::make_shared<fileserver::FileSession>();
+  later->id = common::SessionId{3};
+  later->mount = mine->mount;
+  REQUIRE_OK(keeper().open_session(later->id));
+  CHECK_OK(create("b", first + 1, later));
+  CHECK_FALSE(asked("node-ids", {{"volume", volume.value}, {"count", 0}}, mine));
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "R8: what was reserved is there for its session alone") {
+  const auto mine = session(1);
+  const auto other = session(2);
+  identity.groups.push_back(common::ticket::kAdministrators);
+  REQUIRE_OK(done("volume-quota", {{"name", "data"}, {"bytes", 1'000'000}, {"nodes", 1'000}}));
+  const auto kept =
+      asked("reserve", {{"volume", volume.value}, {"nodes", 10}, {"bytes", 200'000}}, mine);
+  REQUIRE_OK(kept);
+  CHECK((*kept)["bytes"] == 200'000);
+  CHECK_FALSE(asked("reserve", {{"volume", volume.value}, {"nodes", 0}, {"bytes", 900'000}}, mine));
+  const auto seen = asked("statfs", {{"volume", volume.value}}, other);
+  const auto own = asked("statfs", {{"volume", volume.value}}, mine);
+  REQUIRE_OK(seen);
+  CHECK((*own)["bytes_available"].get<std::uint64_t>() ==
+        (*seen)["bytes_available"].get<std::uint64_t>() + 200'000);
+  const auto lower =
+      asked("reserve", {{"volume", volume.value}, {"nodes", 0}, {"bytes", 50'000}, {"lower", true}},
+            mine);
+  REQUIRE_OK(lower);
+  CHECK((*lower)["bytes"] == 50'000);
+  CHECK((*lower)["nodes"] == 0);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "steps of a batch see what earlier ones have made and removed") {
+  const auto mine = session(1);
+  const auto ids = asked("node-ids", {{"volume", volume.value}, {"count", 10}}, mine);
+  REQUIRE_OK(ids);
+  const NodeId d{(*ids)["first"].get<std::uint64_t>()};
+  const NodeId e{d.value + 1};
+  const json make_d{
+      {"op", "mkdir"}, {"dir", fid(kRootNode)}, {"name", "d"}, {"mode", 0755}, {"node", d.value}};
+  const json make_e{
+      {"op", "mkdir"}, {"dir", fid(d)}, {"name", "e"}, {"mode", 0755}, {"node", e.value}};
+  const json remove_d{{"op", "rmdir"}, {"dir", fid(kRootNode)}, {"name", "d"}};
+  const json remove_e{{"op", "rmdir"}, {"dir", fid(d)}, {"name", "e"}};
+  const auto batch = [&](const json& steps) {
+    return done("batch", {{"do", steps}, {"seen", 1'000'000}}, mine);
+  };
+  const auto error_of = [](const auto& refused) {
+    REQUIRE_FALSE(refused);
+    return refused.error().error_number;
+  };
+  CHECK(error_of(batch({make_d, make_e, remove_d})) == ENOTEMPTY);
+  CHECK(error_of(batch({make_d, make_e, make_e})) == EEXIST);
+  CHECK_OK(batch({make_d, make_e}));
+  CHECK(error_of(batch({remove_d, remove_e})) == ENOTEMPTY);
+  CHECK(error_of(batch({remove_e, remove_e, remove_d})) == ENOENT);
+  CHECK(store().lookup(d, "e").has_value());
+  CHECK_OK(batch({remove_e, remove_d}));
+  CHECK_FAILS(store().lookup(kRootNode, "d"), ErrorCode::NotFound);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "a quota of names refuses one more, and says what is used up") {
+  identity.groups.push_back(common::ticket::kAdministrators);
+  const auto usage = store().usage();
+  REQUIRE_OK(usage);
+  REQUIRE_OK(done("volume-quota", {{"name", "data"}, {"nodes", usage->nodes + 2}}));
+  file("a");
+  file("b");
+  const auto refused = done("create", {{"dir", fid(kRootNode)}, {"name", "c"}, {"mode", 0644}});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().error_number == EDQUOT);
+  REQUIRE_OK(done("unlink", {{"dir", fid(kRootNode)}, {"name", "a"}}));
+  CHECK_OK(done("create", {{"dir", fid(kRootNode)}, {"name", "c"}, {"mode", 0644}}));
+}
+
+TEST_CASE_FIXTURE(ChangeFixture,
+                  "fsync answers for the epoch that was asked about, or not at all") {
+  const auto answer = done("mkdir", {{"dir", fid(kRootNode)}, {"name", "d"}, {"mode", 0755}});
+  REQUIRE_OK(answer);
+  const std::uint64_t epoch = (*answer)["e"];
+  const std::uint64_t seq = (*answer)["seq"];
+  const auto synced = asked("fsync", {{"volume", volume.value}, {"epoch", epoch}, {"seq", seq}});
+  REQUIRE_OK(synced);
+  CHECK((*synced)["stable"].get<std::uint64_t>() >= seq);
+  CHECK_FAILS(asked("fsync", {{"volume", volume.value}, {"epoch", epoch + 1}, {"seq", seq}}),
+              ErrorCode::Stale);
+  CHECK_FAILS(asked("fsync", {{"volume", volume.value}, {"epoch", epoch}, {"seq", seq + 100}}),
+              ErrorCode::InvalidArgument);
+}
