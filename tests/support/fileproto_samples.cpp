@@ -197,6 +197,41 @@ void add_changes(Samples& to) {
   to.add("FailureDetail", FailureDetail{FailureWhy::Unmet, 2, 4, sample_file()});
 }
 
+void add_volumes(Samples& to) {
+  const VolumePolicy policy{WriteConflict::Refuse, CloseLevel::Stable, {10'050}, {10'001, 10'100}};
+  const VolumeRef by_name{{}, "home"};
+  VolumeDescription volume;
+  volume.volume = VolumeId(3);
+  volume.uuid = bytes<std::array<std::byte, 16>>(0x33);
+  volume.name = "home";
+  volume.root = true;
+  volume.sealed = true;
+  volume.policy = policy;
+  volume.attached = Fid{VolumeId(4), NodeId(7)};
+  volume.state = "unavailable";
+  volume.why = "its key is missing";
+  volume.quota_bytes = 1'000'000;
+  volume.quota_nodes = 1'000;
+  volume.used_bytes = 500;
+  volume.used_nodes = 5;
+  to.add("VolumeCreateArgs",
+         VolumeCreateArgs{"home", true, true, policy, 1'000'000, 1'000, 10'001, 10'100, 0750});
+  to.add("VolumeResult", VolumeResult{volume});
+  to.add("VolumeShowArgs", VolumeShowArgs{by_name});
+  to.add("VolumeListArgs", VolumeListArgs{});
+  VolumeDescription other;
+  other.volume = VolumeId(4);
+  other.name = "work";
+  other.state = "open";
+  to.add("VolumeListResult", VolumeListResult{{volume, other}});
+  to.add("VolumeDeleteArgs", VolumeDeleteArgs{{VolumeId(3), {}}});
+  to.add("VolumeRenameArgs", VolumeRenameArgs{by_name, "houses"});
+  to.add("VolumeQuotaArgs", VolumeQuotaArgs{by_name, 0, 1'000});
+  to.add("VolumePolicyArgs", VolumePolicyArgs{by_name, policy});
+  to.add("VolumeAttachArgs", VolumeAttachArgs{by_name, fid(7)});
+  to.add("VolumeDetachArgs", VolumeDetachArgs{by_name});
+}
+
 }  // namespace
 
 Attributes sample_file() {
@@ -244,6 +279,7 @@ std::vector<SampleMessage> fileproto_samples() {
   add_nodes(samples);
   add_contents(samples);
   add_changes(samples);
+  add_volumes(samples);
   return samples.take();
 }
 

@@ -10,6 +10,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "common/fileproto/codec.hpp"
+#include "common/fileproto/volumes.hpp"
 
 namespace test_support {
 
