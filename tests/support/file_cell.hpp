@@ -1,0 +1,48 @@
+#pragma once
+
+// A real cell with a file server, users of it, and mounts of theirs.
+
+#include <memory>
+#include <string>
+
+#include "tests/support/file_mount.hpp"
+#include "tests/support/live_cell.hpp"
+
+namespace test_support {
+
+struct FileCellOptions {
+  std::chrono::milliseconds lease{10'000};
+  std::string fileserver_failpoints;
+  std::string access_log = "off";
+};
+
+// Failures of the set-up throw: doctest reports them as the test's failure.
+class FileCell {
+ public:
+  explicit FileCell(const FileCellOptions& options = {});
+
+  [[nodiscard]] LiveCell& cell() { return *cell_; }
+  // The administrator's volume "data", made at the start.
+  [[nodiscard]] std::uint32_t volume() const { return volume_; }
+  [[nodiscard]] nlohmann::json root() const { return {volume_, 1}; }
+
+  // A new user with this name.
+  void add_user(const std::string& name, const std::string& password);
+  [[nodiscard]] FileServerAddress address(
+      const std::string& user = std::string(kAdministrator),
+      const std::string& password = std::string(kAdministratorPassword)) const;
+  // With an open session and a stream.
+  [[nodiscard]] std::unique_ptr<FileMount> mount() const;
+  [[nodiscard]] std::unique_ptr<FileMount> mount(FileServerAddress address) const;
+  // Kills the file server and starts it again.
+  void restart();
+
+ private:
+  std::unique_ptr<LiveCell> cell_;
+  std::string id_;
+  std::string server_;  // "fileserver/fileserver1"
+  std::shared_ptr<common::tls::ReloadableContext> tls_;
+  std::uint32_t volume_ = 0;
+};
+
+}  // namespace test_support
