@@ -63,7 +63,9 @@ Result<std::array<std::byte, 32>> ServerConnection::channel_binding() const {
 
 ServerConnection::Step ServerConnection::advance() {
   for (;;) {
-    if (aborted_.load(std::memory_order_relaxed))
+    // A call that has just parked is not given up with its connection: its handler is to hear of
+    // it.
+    if (aborted_.load(std::memory_order_relaxed) && phase_ != Phase::Parked)
       return Step::Close;
     Advance step;
     switch (phase_) {

@@ -412,6 +412,36 @@ TEST_CASE("stopping runs every parked handler once more, and waits for nothing e
   CHECK(cell.living == 0);
 }
 
+// Its connection is cut by the stop before it has left its worker.
+TEST_CASE("a call that parks while the server stops is run once more, too") {
+  WaitingCell cell;
+  std::atomic<bool> parks{false};
+  std::atomic<bool> leave{false};
+  std::atomic<int> told{0};
+  cell.add({.service = "t", .name = "dawdles", .handler = [&](Call& call) -> Result<Reply> {
+              if (call.parked()) {
+                told += call.cancelled() ? 1 : 0;
+                return Reply{};
+              }
+              auto reply = call.park(std::make_shared<Wait>(cell.living));
+              parks = true;
+              eventually([&] { return leave.load(); });
+              return reply;
+            }});
+  cell.start();
+  auto peer = RawPeer::dial_tls(cell.port(), cell.client_context()->current());
+  REQUIRE_OK(peer);
+  REQUIRE_OK(peer->send(request_text("dawdles")));
+  REQUIRE(eventually([&] { return parks.load(); }));
+  std::thread stopper([&] { cell.server().stop(); });
+  CHECK(peer->read_reply().value_or("late") == "");
+  leave = true;
+  stopper.join();
+  CHECK(told == 1);
+  CHECK(cell.server().stats().woken_by_stop == 1);
+  CHECK(cell.living == 0);
+}
+
 TEST_CASE("as many calls as the caps allow may be parked, of one address and in all") {
   WaitingCell cell;
   SUBCASE("in all") {
@@ -728,12 +758,15 @@ TEST_CASE("wake-ups, deadlines, hang-ups and a stop at the same time end each ca
                 } else {
                   ++state->runs;
                 }
-                if (call.cancelled() || now() >= call.deadline() || state->runs > 20) {
+                auto reply = Result<Reply>(Reply{});
+                if (!call.cancelled() && now() < call.deadline() && state->runs <= 20)
+                  reply = call.park(state, now() + std::chrono::milliseconds(state->runs % 3 * 10));
+                // Refused, too, if what was asked above came to be so in between.
+                if (!reply || !reply->parked) {
                   CHECK_FALSE(state->done.exchange(true));  // not run any more after its end
                   ++ended;
-                  return Reply{};
                 }
-                return call.park(state, now() + std::chrono::milliseconds(state->runs % 3 * 10));
+                return reply;
               }});
     cell.start();
     std::vector<std::thread> wakers;
