@@ -181,7 +181,7 @@ int serve(const std::string& certificate, const std::string& key, const std::str
 
 std::string request(std::string_view operation) {
   return fmt::format(
-      "POST /v1/b/{} HTTP/1.1\r\nHost: b\r\nContent-Type: application/json\r\nContent-Length: 27"
+      "POST /v1/b/{} HTTP/1.1\r\nHost: b\r\nContent-Type: application/json\r\nContent-Length: 28"
       "\r\n\r\n{{\"v\":1,\"deadline_ms\":600000}}",
       operation);
 }

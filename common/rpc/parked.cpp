@@ -26,24 +26,27 @@ Parked* closed_mark() {
 // Whoever sets the last of "woken" and "waiting" puts the state into the list, once for each run:
 // the run that takes it out of there clears both. Who finds it woken already writes the word all
 // the same: the run that follows must see what was written before each wake-up, not only the first.
-void Parked::set(std::uint32_t bits) noexcept {
+bool Parked::set(std::uint32_t bits) noexcept {
   std::uint32_t old = bits_.load(std::memory_order_relaxed);
   std::uint32_t wanted = 0;
   do {
     if ((old & kEnded) != 0)
-      return;
+      return false;
     wanted = (old & bits & kWoken) != 0 ? old : old | bits;
   } while (!bits_.compare_exchange_weak(old, wanted, std::memory_order_acq_rel));
-  if (wanted != old && (wanted & (kWoken | kWaiting)) == (kWoken | kWaiting))
+  const bool push = wanted != old && (wanted & (kWoken | kWaiting)) == (kWoken | kWaiting);
+  if (push)
     woken_->push(*this);
+  return push;
 }
 
 void Parked::wake(Reason reason) noexcept {
-  set(kWoken | (static_cast<std::uint32_t>(reason) << kReasonShift));
+  if (set(kWoken | (static_cast<std::uint32_t>(reason) << kReasonShift)))
+    woken_->signal();
 }
 
 void Parked::wait() noexcept {
-  set(kWaiting);
+  (void)set(kWaiting);
 }
 
 bool Parked::bind(const std::shared_ptr<WokenList>& woken, std::uint64_t connection,
@@ -84,7 +87,6 @@ void WokenList::push(Parked& state) noexcept {
     }
     state.next_ = newest;
   } while (!newest_.compare_exchange_weak(newest, &state, std::memory_order_acq_rel));
-  signal();
 }
 
 bool WokenList::empty() const {

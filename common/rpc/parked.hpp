@@ -50,7 +50,8 @@ class Parked : public std::enable_shared_from_this<Parked> {
   // Makes it the state of that connection's call; false: it is or was another's.
   [[nodiscard]] bool bind(const std::shared_ptr<WokenList>& woken, std::uint64_t connection,
                           OperationClass kind);
-  // The handler has returned, and the connection can be claimed from now on.
+  // The handler has returned, and the connection can be claimed from now on. If the call has been
+  // woken already it is in the list then: the worker looks there next, so nobody is signalled.
   void wait() noexcept;
   // The handler is about to run; why.
   Reason begin_run() noexcept;
@@ -64,7 +65,7 @@ class Parked : public std::enable_shared_from_this<Parked> {
 
  private:
   friend class WokenList;
-  void set(std::uint32_t bits) noexcept;
+  bool set(std::uint32_t bits) noexcept;  // true: it is in the list now
 
   std::atomic<std::uint32_t> bits_{0};
   OperationClass kind_{};
@@ -84,7 +85,7 @@ class WokenList {
   WokenList(const WokenList&) = delete;
   WokenList& operator=(const WokenList&) = delete;
 
-  // Takes a state in and signals. Lock-free.
+  // Takes a state in; signal() is to follow if nobody is about to look. Lock-free.
   void push(Parked& state) noexcept;
   [[nodiscard]] bool empty() const;
 

@@ -184,8 +184,11 @@ void Server::Impl::worker_main() {
       ++woken_in_row;
       continue;
     }
+    const bool only_looks = woken_in_row >= kWokenInRow;
+    if (only_looks)
+      shared_.woken->signal();  // what it finds may take long: those that are left are for others
     epoll_event event{};
-    const int ready = ::epoll_wait(epoll_.get(), &event, 1, woken_in_row < kWokenInRow ? -1 : 0);
+    const int ready = ::epoll_wait(epoll_.get(), &event, 1, only_looks ? 0 : -1);
     woken_in_row = 0;
     if (ready < 0 && errno != EINTR)
       return;
@@ -236,7 +239,7 @@ void Server::Impl::handle(std::uint64_t id) {
 }
 
 bool Server::Impl::may_linger() const {
-  return !shared_.stopping.load(std::memory_order_relaxed) &&
+  return !shared_.stopping.load(std::memory_order_relaxed) && !woken_calls_.any() &&
          (waiting_.load(std::memory_order_relaxed) > 0 ||
           started_workers_.load(std::memory_order_relaxed) < shared_.limits.threads);
 }

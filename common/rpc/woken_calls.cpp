@@ -22,7 +22,7 @@ WokenCalls::~WokenCalls() {
 }
 
 std::optional<WokenCalls::Turn> WokenCalls::next() {
-  if (!queued_.load() && shared_.woken->empty())
+  if (!any())
     return std::nullopt;
   MutexLock lock(mutex_);
   if (!first_)

@@ -49,6 +49,8 @@ class WokenCalls {
 
   // Nothing: none is woken, or those that run now must end first, and will signal. Any thread.
   [[nodiscard]] std::optional<Turn> next() EXCLUDES(mutex_);
+  // Whether some wait for their turn, as far as can be seen without the lock.
+  [[nodiscard]] bool any() const { return queued_.load() || !shared_.woken->empty(); }
 
  private:
   void finish(OperationClass kind, bool beyond) EXCLUDES(mutex_);

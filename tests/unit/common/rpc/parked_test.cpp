@@ -183,6 +183,24 @@ TEST_CASE("a state is in the list of the woken once for each run, in the order o
   CHECK(states[2].use_count() == 1);
 }
 
+TEST_CASE("a wake-up signals the workers, but not if the call has yet to leave its own") {
+  const auto list = std::make_shared<WokenList>();
+  const auto signalled = [&] { return wait_for(list->fd(), POLLIN, now()) == Ready::Yes; };
+  const auto early = std::make_shared<Parked>();
+  REQUIRE(early->bind(list, 1, OperationClass::Metadata));
+  early->wake();
+  early->wait();
+  CHECK(list->take() == early);
+  CHECK_FALSE(signalled());
+  const auto late = std::make_shared<Parked>();
+  REQUIRE(late->bind(list, 2, OperationClass::Metadata));
+  late->wait();
+  CHECK_FALSE(signalled());
+  late->wake();
+  CHECK(signalled());
+  CHECK(list->take() == late);
+}
+
 TEST_CASE("parked calls hold no thread and no room, and are all answered once they are woken") {
   WaitingCell cell;
   cell.limits.threads = 2;
