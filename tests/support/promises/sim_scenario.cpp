@@ -168,7 +168,8 @@ void add_work(Plan& plan, Random work, std::uint32_t mounts) {
   if (work.below(8) == 0) {
     add(work.between(Duration{0}, plan.length / 2), kFirstMount + 2, OpKind::Read, kFirstMount + 1,
         kCopiedDisk);
-    add(plan.length, kFirstMount + 2, OpKind::Read, 0, kOwnDisk);
+    // A stopped process takes what has waited in any order: so after all are running.
+    add(plan.length + seconds(1), kFirstMount + 2, OpKind::Read, 0, kOwnDisk);
   }
   if (work.below(4) == 0)
     add(work.between(Duration{0}, plan.length), kServer, OpKind::Write, 0, kOrdinary);
