@@ -6,11 +6,13 @@ Found by id, so that programs running at the same time are not blamed for one an
   namespaces, links those named after the id (tests/support/network_namespace.hpp does so)
   loop devices      those whose backing file lies in TMPDIR
   files             whatever is left in TMPDIR
-Without an id: whatever new is called troth* in /tmp, /run or /dev/shm. When several programs ran
-meanwhile, all of them are named, and only what is still there in the end is a failure.
+Without an id: whatever new is called troth* in /tmp, /run or /dev/shm, unless a process made it that this
+run did not start (see makers.py). When several programs ran meanwhile, all of them are named, and only
+what is still there in the end is a failure.
 """
 
 import ctypes
+import fnmatch
 import glob
 import os
 import select
@@ -19,6 +21,8 @@ import signal
 import subprocess
 import threading
 import time
+
+from . import makers
 
 MARK = "TROTH_TEST_ID="
 # How long a killed process may take to be gone after its test program has ended.
@@ -171,6 +175,9 @@ class SharedPlaces:
 
     def __init__(self):
         self._lock = threading.Lock()
+        self._makers = makers.Makers(
+            sorted({folder for folder in map(os.path.dirname, SHARED_PATTERNS) if os.path.isdir(folder)}),
+            lambda path: any(fnmatch.fnmatch(path, pattern) for pattern in SHARED_PATTERNS))
         self._known = self._look()
         self._running = {}
         self._suspects = {}
@@ -197,7 +204,8 @@ class SharedPlaces:
 
     def _note(self):
         for path in self._look() - self._known:
-            self._suspects.setdefault(path, set(self._running.values()))
+            if not self._makers.made_by_others(path):
+                self._suspects.setdefault(path, set(self._running.values()))
 
     def finish(self):
         with self._lock:
