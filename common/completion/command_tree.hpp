@@ -8,7 +8,15 @@
 
 namespace common::completion {
 
-enum class ValueKind : std::uint8_t { None, Text, File, Directory, Words };
+enum class ValueKind : std::uint8_t {
+  None,
+  Text,
+  File,
+  Directory,
+  Words,
+  Remote,  // a path of the cell, which the program itself is asked for
+  FileOrRemote,
+};
 
 struct Value {
   ValueKind kind = ValueKind::None;

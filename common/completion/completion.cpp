@@ -69,11 +69,31 @@ std::string bash_reply(const Value& value) {
     case ValueKind::Words:
       return fmt::format("COMPREPLY=($(compgen -W {} -- \"$cur\"))",
                          posix_quoted(joined(value.words, " ")));
+    case ValueKind::Remote:
+      return "_troth_remote_paths \"$cur\"";
+    case ValueKind::FileOrRemote:
+      return "_troth_remote_paths \"$cur\"; COMPREPLY+=($(compgen -f -- \"$cur\"))";
     case ValueKind::None:
     case ValueKind::Text:
       break;
   }
   return "COMPREPLY=()";
+}
+
+bool asks_program(const Value& value) {
+  return value.kind == ValueKind::Remote || value.kind == ValueKind::FileOrRemote;
+}
+
+// Whether any value of the tree is a path of the cell.
+bool has_remote(const Command& program) {
+  bool found = false;
+  visit_all(program, [&](const std::string&, const Command& command) {
+    for (const Option& option : command.options)
+      found = found || asks_program(option.value);
+    for (const Value& value : command.positionals)
+      found = found || asks_program(value);
+  });
+  return found;
 }
 
 // Cases of `case "$path $prev"`: what follows an option that takes a value.
@@ -118,27 +138,56 @@ std::string bash_commands(const Command& program) {
   return joined(paths, "|");
 }
 
-std::string bash_script(const Command& program) {
+// Asks the program for paths of the cell. Candidates may have spaces in them, so one comes on each
+// line; behind a directory typing goes on. bash splits words at colons, of which a path may have
+// one: the word is put together again, and what is before its last colon is left out of the
+// answers, for bash has it already.
+std::string bash_remote_paths(const Command& program) {
   return fmt::format(
-      "# bash completion for {0}; generated.\n"
-      "_{0}() {{\n"
-      "  local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} path={0} i\n"
-      "  COMPREPLY=()\n"
-      "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
-      "    case \"$path ${{COMP_WORDS[i]}}\" in\n"
-      "      {1}) path=\"$path ${{COMP_WORDS[i]}}\" ;;\n"
-      "    esac\n"
+      "_troth_remote_paths() {{\n"
+      "  local word=$1 i=$COMP_CWORD line=${{COMP_LINE:0:COMP_POINT}} before\n"
+      "  while ((i > 1)) && [[ ${{COMP_WORDS[i-1]}} == *: || $word == :* ]] &&\n"
+      "    [[ $line == *\"${{COMP_WORDS[i-1]}}$word\" ]]; do\n"
+      "    word=${{COMP_WORDS[i-1]}}$word\n"
+      "    i=$((i - 1))\n"
       "  done\n"
-      "  case \"$path $prev\" in\n"
-      "{2}"
-      "    *) ;;\n"
-      "  esac\n"
-      "  case \"$path\" in\n"
-      "{3}"
-      "  esac\n"
-      "}}\n"
-      "complete -o filenames -F _{0} {0}\n",
-      program.name, bash_commands(program), bash_option_cases(program), bash_path_cases(program));
+      "  word=${{word#[\\'\\\"]}}\n"
+      "  word=${{word//\\\\/}}\n"
+      "  before=${{word%\"${{word##*:}}\"}}\n"
+      "  [[ $COMP_WORDBREAKS == *:* ]] || before=\n"
+      "  mapfile -t COMPREPLY < <({0} complete-path -- \"$word\" 2>/dev/null)\n"
+      "  COMPREPLY=(\"${{COMPREPLY[@]#\"$before\"}}\")\n"
+      "  if [[ ${{#COMPREPLY[@]}} -eq 1 && $COMPREPLY == */ ]]; then\n"
+      "    compopt -o nospace 2>/dev/null\n"
+      "  fi\n"
+      "}}\n",
+      program.name);
+}
+
+std::string bash_script(const Command& program) {
+  return (has_remote(program) ? bash_remote_paths(program) : "") +
+         fmt::format(
+             "# bash completion for {0}; generated.\n"
+             "_{0}() {{\n"
+             "  local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} "
+             "path={0} i\n"
+             "  COMPREPLY=()\n"
+             "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
+             "    case \"$path ${{COMP_WORDS[i]}}\" in\n"
+             "      {1}) path=\"$path ${{COMP_WORDS[i]}}\" ;;\n"
+             "    esac\n"
+             "  done\n"
+             "  case \"$path $prev\" in\n"
+             "{2}"
+             "    *) ;;\n"
+             "  esac\n"
+             "  case \"$path\" in\n"
+             "{3}"
+             "  esac\n"
+             "}}\n"
+             "complete -o filenames -F _{0} {0}\n",
+             program.name, bash_commands(program), bash_option_cases(program),
+             bash_path_cases(program));
 }
 
 // --- zsh ----------------------------------------------------------------------------------------
@@ -162,6 +211,10 @@ std::string zsh_action(const Value& value) {
       return "_files -/";
     case ValueKind::Words:
       return "(" + joined(value.words, " ") + ")";
+    case ValueKind::Remote:
+      return "_troth_remote_paths";
+    case ValueKind::FileOrRemote:
+      return "{_troth_remote_paths; _files}";
     case ValueKind::None:
     case ValueKind::Text:
       break;
@@ -208,6 +261,13 @@ std::string zsh_function(const std::string& path, const Command& command) {
 std::string zsh_script(const Command& program) {
   std::string text =
       fmt::format("#compdef {0}\n# zsh completion for {0}; generated.\n", program.name);
+  if (has_remote(program)) {
+    text += fmt::format(
+        "_troth_remote_paths() {{\n  local -a found\n"
+        "  found=(${{(f)\"$({} complete-path -- $words[CURRENT] 2>/dev/null)\"}})\n"
+        "  compadd -S '' -U -- $found\n}}\n",
+        program.name);
+  }
   visit_all(program, [&](const std::string& path, const Command& command) {
     text += zsh_function(path, command);
   });
@@ -228,6 +288,10 @@ std::string fish_value(const Value& value) {
       return " -x -a '(__fish_complete_directories)'";
     case ValueKind::Words:
       return " -x -a " + fish_quoted(joined(value.words, " "));
+    case ValueKind::Remote:
+      return " -x -a '(__troth_remote_paths)'";
+    case ValueKind::FileOrRemote:
+      return " -r -F -a '(__troth_remote_paths)'";
   }
   return "";
 }
@@ -246,6 +310,10 @@ std::string fish_script(const Command& program) {
       program.name);
   visit_all(program, [&](const std::string& path, const Command&) { text += " '" + path + "'"; });
   text += "\n        set path \"$path $word\"\n    end\n  end\n  test \"$path\" = \"$argv\"\nend\n";
+  if (has_remote(program))
+    text += fmt::format(
+        "function __troth_remote_paths\n  {} complete-path -- (commandline -ct) 2>/dev/null\nend\n",
+        program.name);
   text += fmt::format("complete -c {} -f\n", program.name);
   visit_all(program, [&](const std::string& path, const Command& command) {
     const std::string start =
@@ -266,6 +334,9 @@ std::string fish_script(const Command& program) {
           text += start + " -a '(__fish_complete_directories)'\n";
         else if (value.kind == ValueKind::Words)
           text += fmt::format("{} -a {}\n", start, fish_quoted(joined(value.words, " ")));
+        else if (asks_program(value))
+          text += fmt::format("{}{} -a '(__troth_remote_paths)'\n", start,
+                              value.kind == ValueKind::FileOrRemote ? " -F" : "");
       }
     }
   });

@@ -2,7 +2,8 @@
 
 // Shell completion scripts, generated from a program's command tree. A script completes commands,
 // options, the fixed words of values, and files or directories where a value is one. It calls no
-// program, so it works without a cell and costs nothing.
+// program, so it works without a cell and costs nothing; but for paths of the cell, for which it
+// runs `PROGRAM complete-path -- WORD` and takes a candidate from each line.
 
 #include <optional>
 #include <string>

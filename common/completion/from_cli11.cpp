@@ -13,6 +13,10 @@ Value value_of(const CLI::Option& option) {
     return {.kind = ValueKind::File, .words = {}};
   if (type == "DIR")
     return {.kind = ValueKind::Directory, .words = {}};
+  if (type == "REMOTE")
+    return {.kind = ValueKind::Remote, .words = {}};
+  if (type == "LOCAL_REMOTE" || type == "REMOTE_LOCAL")
+    return {.kind = ValueKind::FileOrRemote, .words = {}};
   if (type.find('|') == std::string::npos)
     return {.kind = ValueKind::Text, .words = {}};
   Value value{.kind = ValueKind::Words, .words = {}};

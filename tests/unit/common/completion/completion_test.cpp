@@ -49,6 +49,18 @@ TEST_CASE("text is escaped as each shell needs it") {
                  "-n '__tool_at tool run' -l mode -x -a 'fast slow' -d 'How'"));
 }
 
+TEST_CASE("paths of the cell are asked of the program, and nothing else is") {
+  Command program = sample();
+  for (const Shell shell : {Shell::Bash, Shell::Zsh, Shell::Fish})
+    CHECK_FALSE(contains(script_for(shell, program), "complete-path"));
+  program.subcommands[0].positionals = {{.kind = ValueKind::Remote, .words = {}}};
+  CHECK(contains(script_for(Shell::Bash, program), "tool complete-path -- \"$word\""));
+  CHECK(contains(script_for(Shell::Bash, program), "_troth_remote_paths \"$cur\""));
+  CHECK(script_for(Shell::Zsh, program).starts_with("#compdef tool"));
+  CHECK(contains(script_for(Shell::Zsh, program), "*:value:_troth_remote_paths"));
+  CHECK(contains(script_for(Shell::Fish, program), "-a '(__troth_remote_paths)'"));
+}
+
 TEST_CASE("shells are known by name") {
   CHECK(shell_from_name("bash") == Shell::Bash);
   CHECK(shell_from_name("zsh") == Shell::Zsh);
