@@ -10,6 +10,18 @@ constexpr std::string_view kRole = "fileserver";
 // Longer requests go over connections of their own, so that no lookup waits behind them.
 constexpr std::size_t kBulkFrom = 64 * 1024;
 
+// A caller without a login is not to be taken for a file that is not there.
+rpc::Authenticate by_ticket(rpc::Authenticate authenticate) {
+  return [authenticate = std::move(authenticate)](
+             rpc::Client& client, Instant deadline,
+             const rpc::Cancellation* cancellation) -> Result<Instant> {
+    auto proven = authenticate(client, deadline, cancellation);
+    if (!proven && proven.error().code == ErrorCode::NotFound)
+      proven.error().code = ErrorCode::Unauthenticated;
+    return proven;
+  };
+}
+
 Result<VolumeMap::Servers> servers_of(const FileClientOptions& options) {
   VolumeMap::Servers servers;
   for (const auto& entry : options.cell.servers) {
@@ -26,8 +38,8 @@ Result<VolumeMap::Servers> servers_of(const FileClientOptions& options) {
     }
     pool.client.tls = options.tls;
     if (options.tickets) {
-      pool.client.authenticate =
-          auth::authenticate_with(options.tickets, std::string(kRole) + "/" + entry.name);
+      pool.client.authenticate = by_ticket(
+          auth::authenticate_with(options.tickets, std::string(kRole) + "/" + entry.name));
     }
     pool.calls = options.connections;
     pool.bulk = options.bulk_connections;

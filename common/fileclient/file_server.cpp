@@ -15,6 +15,18 @@ bool pause(Duration duration, const CallOptions& options) {
   return rpc::wait_for(-1, 0, rpc::now() + duration, fd) != rpc::Ready::Cancelled;
 }
 
+// Whether an earlier attempt may still have been executed. An answer settles that, for the server
+// looks at its records first; one by which it has not looked at all does not.
+bool leaves_unknown(const rpc::CallResult& result, bool before) {
+  const ErrorCode code = result.answer.error().code;
+  if (result.outcome == rpc::Outcome::Unknown || code == ErrorCode::OutcomeUnknown)
+    return true;
+  const bool not_looked = result.outcome == rpc::Outcome::NotSent ||
+                          code == ErrorCode::Unavailable || code == ErrorCode::Overloaded ||
+                          code == ErrorCode::DeadlineExceeded || is_ticket_refusal(result);
+  return before && not_looked;
+}
+
 Error nobody_knows(const Error& last) {
   return {ErrorCode::OutcomeUnknown,
           last.message + "; nobody knows whether it was done: look before you do it again"};
@@ -28,7 +40,7 @@ Instant CallOptions::until() const {
 
 Result<rpc::Answer> FileServer::call(const Outgoing& outgoing, const CallOptions& options) {
   rpc::Request request;
-  request.service = "fileserver";
+  request.service = "file";
   request.operation = outgoing.operation;
   request.head.id = outgoing.id;
   request.args = outgoing.args;
@@ -43,9 +55,7 @@ Result<rpc::Answer> FileServer::call(const Outgoing& outgoing, const CallOptions
     rpc::CallResult result = pool_.call(request, outgoing.lane);
     if (result.answer)
       return std::move(result.answer);
-    unknown = (unknown && result.outcome != rpc::Outcome::Answered) ||
-              result.outcome == rpc::Outcome::Unknown ||
-              result.answer.error().code == ErrorCode::OutcomeUnknown;
+    unknown = leaves_unknown(result, unknown);
     const auto wait = pause_before_repeat(result, attempt);
     attempt.by_ticket = attempt.by_ticket || is_ticket_refusal(result);
     const bool again = wait && !cancelled(options) && rpc::now() + *wait < request.deadline &&

@@ -152,10 +152,20 @@ Status Walker::step(Walk& walk, const CallOptions& options) {
   }
   if (result->steps.size() == args.names.size())
     return {};
-  const std::string missing = shown(joined(walk.here().path, args.names[result->steps.size()]));
   if (!walk.here().is_directory())
     return fail_posix(ENOTDIR, "{}: not a directory", shown(walk.here().path));
-  return fail_posix(ENOENT, "{}: no such file or directory", missing);
+  // A walk ends the same where nothing is and where the directory is closed to the caller.
+  const std::string& name = args.names[result->steps.size()];
+  const std::string missing = shown(joined(walk.here().path, name));
+  const auto looked = look(walk.here().fid, name, options);
+  if (!looked)
+    return tl::unexpected(looked.error().in(missing));
+  if (!*looked)
+    return fail_posix(ENOENT, "{}: no such file or directory", missing);
+  // Somebody has just made it.
+  walk.names.pop_front();
+  TROTH_TRY([[maybe_unused]] const bool goes_on, take_step(walk, name, **looked, options));
+  return {};
 }
 
 Result<Found> Walker::find(const RemotePath& path, Follow follow, const CallOptions& given) {

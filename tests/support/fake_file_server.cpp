@@ -156,7 +156,7 @@ template <typename Args>
 void FakeFileServer::add(const std::string& name,
                          Reply (FakeFileServer::*run)(const Args&, ByteView),
                          std::uint64_t body_cap) {
-  cell_.add({.service = "fileserver",
+  cell_.add({.service = "file",
              .name = name,
              .handler = [this, name, run](common::rpc::Call& call) -> Reply {
                auto args = fileproto::decode<Args>(call.args());
@@ -185,7 +185,7 @@ void FakeFileServer::add_reads() {
 
 template <typename C>
 void FakeFileServer::add_change(const std::string& name) {
-  cell_.add({.service = "fileserver",
+  cell_.add({.service = "file",
              .name = name,
              .handler = [this, name](common::rpc::Call& call) -> Reply {
                auto args = fileproto::decode<fileproto::ChangeArgs<C>>(call.args());
@@ -210,7 +210,7 @@ void FakeFileServer::add_changes() {
   add_change<fileproto::Setattr>("setattr");
   add_change<fileproto::Store>("store");
   add_change<fileproto::CopyRange>("copy-range");
-  cell_.add({.service = "fileserver",
+  cell_.add({.service = "file",
              .name = "batch",
              .handler = [this](common::rpc::Call& call) -> Reply {
                auto args = fileproto::decode<fileproto::BatchArgs>(call.args());

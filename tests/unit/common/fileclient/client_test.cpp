@@ -38,6 +38,20 @@ TEST_CASE("G11: a call ends with its deadline, and a change then says that nobod
   CHECK(result.error().message.find("look before you do it again") != std::string::npos);
 }
 
+TEST_CASE(
+    "R28: a refusal without a look at the records does not settle what an earlier attempt did") {
+  Files files;
+  const Found root = files.find("/");
+  files.server.fail_next("mkdir", {ErrorCode::OutcomeUnknown, "lost"}, true);
+  for (int i = 0; i < 100; ++i)
+    files.server.fail_next("mkdir", {ErrorCode::Unavailable, "starting"});
+  common::fileproto::Mkdir mkdir;
+  mkdir.made = {root.fid, "d", 0755, {}};
+  CallOptions options;
+  options.deadline = common::rpc::now() + std::chrono::milliseconds(300);
+  CHECK_FAILS(files.client->change(mkdir, options), ErrorCode::OutcomeUnknown);
+}
+
 TEST_CASE("a cancelled call ends at once") {
   Files files;
   const Found root = files.find("/");

@@ -74,6 +74,14 @@ TEST_CASE("what is not there is named, with the errno that a file system gives")
   CHECK(failure("/a\nb").message == "/a\\nb: no such file or directory");
 }
 
+TEST_CASE("where a directory is closed, that is told, and not that nothing is there") {
+  Files files;
+  files.server.fail_next("lookup", {ErrorCode::PermissionDenied, "the mode of / says so"});
+  const auto found = Walker(*files.client).find(Files::path("/missing/file"), Follow::Last);
+  CHECK_FAILS(found, ErrorCode::PermissionDenied);
+  CHECK(found.error().message.starts_with("/missing: "));
+}
+
 TEST_CASE("a spot is a name, whether or not something has it") {
   Files files;
   files.create("/", "f", "text");
