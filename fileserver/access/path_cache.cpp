@@ -5,6 +5,18 @@
 
 namespace fileserver::access {
 
+namespace {
+
+// No caller's: fingerprints are hashes.
+PathCache::Key of_directory(common::Fid directory) {
+  PathCache::Key key;
+  key.directory = directory;
+  key.caller.fill(std::byte{0xFF});
+  return key;
+}
+
+}  // namespace
+
 PathCache::PathCache(std::size_t most)
     : most_young_(std::max<std::size_t>(1, most / kShards / 2)) {}
 
@@ -45,6 +57,15 @@ void PathCache::put(Shard& shard, const Key& key, const Entry& entry) {
     shard.young.clear();
   }
   shard.young[key] = entry;
+}
+
+std::optional<bool> PathCache::find_governed(common::Fid directory, std::uint64_t generation) {
+  const Way way = find(of_directory(directory), generation);
+  return way == Way::Closed ? std::nullopt : std::optional(way == Way::ByAdministration);
+}
+
+void PathCache::keep_governed(common::Fid directory, std::uint64_t generation, bool governed) {
+  keep(of_directory(directory), generation, governed ? Way::ByAdministration : Way::Open);
 }
 
 std::size_t PathCache::size() {

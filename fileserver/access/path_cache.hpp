@@ -6,6 +6,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 
 #include "common/ids.hpp"
@@ -34,6 +35,10 @@ class PathCache {
   // Closed: not known.
   [[nodiscard]] Way find(const Key& key, std::uint64_t generation);
   void keep(const Key& key, std::uint64_t generation, Way way);
+
+  // Whether a list governs a directory, which changes with the generation, too; nullopt: not known.
+  [[nodiscard]] std::optional<bool> find_governed(common::Fid directory, std::uint64_t generation);
+  void keep_governed(common::Fid directory, std::uint64_t generation, bool governed);
 
   [[nodiscard]] std::size_t size();
 

@@ -102,7 +102,16 @@ Result<bool> CallView::governed(const Attributes& node) {
   const NodeId directory = node.kind == store::NodeKind::Directory ? node.node : node.home;
   if (const auto known = governed_.find(directory); known != governed_.end())
     return known->second;
+  access::PathCache& cache = call_.parts().paths;
+  const Fid fid{volume_.id(), directory};
+  const bool is_made = source_.find_made(directory) != nullptr;
+  if (moment_.generation && !is_made) {
+    if (const auto kept = cache.find_governed(fid, *moment_.generation))
+      return governed_[directory] = *kept;
+  }
   TROTH_TRY(const auto list, source_.list(directory));
+  if (moment_.generation && !is_made)
+    cache.keep_governed(fid, *moment_.generation, list.has_value());
   return governed_[directory] = list.has_value();
 }
 

@@ -177,3 +177,43 @@ TEST_CASE_FIXTURE(LookupFixture,
   const json there{{"fid", {other->id.value, 1}}, {"mode", 0777}, {"as", as}};
   CHECK_FAILS(done("setattr", there), ErrorCode::PermissionDenied);
 }
+
+TEST_CASE_FIXTURE(LookupFixture, "what was read before a change is not promised after it") {
+  const auto mine = session(1);
+  const NodeId node = file("a");
+  FakeCall look = call(json::object());
+  fileserver::FileCall reading(*parts, look, identity, mine);
+  fileserver::ReadGrants grants(reading);
+  REQUIRE_OK(done("setattr", {{"fid", fid(node)}, {"mode", 0600}}));
+  const common::Fid fids[] = {{volume, node}};
+  CHECK_FALSE(grants.give(fids)[0]);
+  CHECK(grants.clock() == 0);
+  fileserver::ReadGrants later(reading);
+  CHECK(later.give(fids)[0]);
+}
+
+TEST_CASE_FIXTURE(LookupFixture,
+                  "whether a list governs is told as it is, also when it has just changed") {
+  const NodeId d = directory("d", 0755);
+  const NodeId f = file("f", d);
+  const auto governed = [&](NodeId node) {
+    const auto answer = asked("getattr", {{"fids", json::array({fid(node)})}});
+    REQUIRE_OK(answer);
+    return (*answer)["nodes"][0].contains("acl");
+  };
+  CHECK_FALSE(governed(d));
+  CHECK_FALSE(governed(f));
+  const json list = json::array({{{"who", "user"}, {"id", 10'001}, {"rights", "rlidwka"}}});
+  REQUIRE_OK(done("set-acl", {{"fid", fid(d)}, {"entries", list}}));
+  CHECK(governed(d));
+  CHECK(governed(f));
+  const NodeId below = directory("below", 0755, d);
+  CHECK(governed(below));
+  REQUIRE_OK(done("set-acl", {{"fid", fid(d)}}));
+  CHECK_FALSE(governed(f));
+  CHECK(governed(below));
+  // A file is governed where it lies.
+  REQUIRE_OK(
+      done("rename", {{"dir", fid(d)}, {"name", "f"}, {"to", fid(below)}, {"to_name", "f"}}));
+  CHECK(governed(f));
+}
