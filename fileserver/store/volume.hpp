@@ -317,8 +317,17 @@ class Volume {
   // Those that hold anything: after a restart the owner ends those that do not come back.
   [[nodiscard]] Result<std::vector<SessionId>> sessions();
   // A node without a name stays until then whatever becomes of sessions (staged uploads); a time in
-  // the past lets it go.
+  // the past lets it go. Until then the quota counts none of its bytes: they are on their way
+  // to be a file's.
   [[nodiscard]] Status keep(const MountId& mount, NodeId node, std::int64_t until);
+  // All that are kept.
+  struct Kept {
+    MountId mount;
+    NodeId node;
+    std::int64_t until = 0;
+    std::uint64_t allocated = 0;
+  };
+  [[nodiscard]] Result<std::vector<Kept>> kept();
 
   // --- upkeep ---
   void set_retention(VolumeOptions::Retention retention);

@@ -63,6 +63,13 @@ std::uint64_t growth(std::uint64_t before, std::uint64_t after) {
   return after > before ? after - before : 0;
 }
 
+Result<std::uint64_t> staged_bytes(ReadTx& tx) {
+  TROTH_TRY(auto sum, tx.query("SELECT coalesce(sum(coalesce(allocated, size)), 0) FROM node "
+                               "WHERE id IN (SELECT node FROM keeper)"));
+  TROTH_TRY_VOID(sum.step());
+  return sum.column_uint64(0);
+}
+
 }  // namespace
 
 // --- stable seqs ---
@@ -185,8 +192,13 @@ Status Volume::Parts::check_quota(WriteTx& tx, const CommitRequest& request, con
     reserved_nodes = all.column_uint64(0);
     reserved_bytes = all.column_uint64(1);
   }
-  if (more_bytes > 0)
-    TROTH_TRY_VOID(check_limit(tx, kQuotaBytes, executed.total_bytes + reserved_bytes));
+  if (more_bytes > 0 && !check_limit(tx, kQuotaBytes, executed.total_bytes + reserved_bytes)) {
+    // What is staged is in the total, and no file's yet.
+    TROTH_TRY(const std::uint64_t staged, staged_bytes(tx));
+    TROTH_TRY_VOID(check_limit(
+        tx, kQuotaBytes,
+        executed.total_bytes - std::min(staged, executed.total_bytes) + reserved_bytes));
+  }
   if (more_nodes > 0)
     TROTH_TRY_VOID(check_limit(tx, kQuotaNodes, executed.total_nodes + reserved_nodes));
   return {};

@@ -1,5 +1,6 @@
 // What sessions and mounts hold (R8, R21).
 
+#include <algorithm>
 #include <cerrno>
 
 #include "fileserver/store/volume_parts.hpp"
@@ -160,6 +161,27 @@ Status Volume::keep(const MountId& mount, NodeId node, std::int64_t until) {
   };
   TROTH_TRY_VOID(parts.db->commit(change));
   return {};
+}
+
+Result<std::vector<Volume::Kept>> Volume::kept() {
+  return parts_->db->read([](ReadTx& tx) -> Result<std::vector<Kept>> {
+    TROTH_TRY(auto rows, tx.query("SELECT k.mount, k.node, k.until, coalesce(n.allocated, n.size) "
+                                  "FROM keeper k JOIN node n ON n.id = k.node "
+                                  "ORDER BY k.node, k.mount"));
+    std::vector<Kept> kept;
+    for (;;) {
+      TROTH_TRY(const bool more, rows.step());
+      if (!more)
+        return kept;
+      Kept& one = kept.emplace_back();
+      const auto mount = rows.column_blob(0);
+      std::memcpy(one.mount.bytes.data(), mount.data(),
+                  std::min(mount.size(), one.mount.bytes.size()));
+      one.node = NodeId{rows.column_uint64(1)};
+      one.until = rows.column_int64(2);
+      one.allocated = rows.column_uint64(3);
+    }
+  });
 }
 
 }  // namespace fileserver::store
