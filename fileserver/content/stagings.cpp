@@ -1,0 +1,294 @@
+#include "fileserver/content/stagings.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "common/wire/binary.hpp"
+#include "fileserver/content/apply_edits.hpp"
+#include "fileserver/store/blocks/block_name.hpp"
+
+namespace fileserver {
+
+namespace {
+
+using common::ErrorCode;
+using common::fail;
+using common::fail_posix;
+using common::wire::BinaryReader;
+using common::wire::BinaryWriter;
+using fileproto::ByteRange;
+using store::kBlockBytes;
+using store::Volume;
+
+constexpr std::size_t kBufferBytes = 1 << 20;
+// Pieces of one staging that come side by side each commit once; more than these in a row means
+// that they are too many.
+constexpr int kMostAttempts = 64;
+
+common::Bytes encode_owner(const StagingOwner& owner) {
+  return BinaryWriter().u8(1).fixed(owner.mount.bytes).u64(owner.principal).take();
+}
+
+common::Bytes encode_ranges(std::span<const ByteRange> ranges) {
+  BinaryWriter out;
+  for (const ByteRange& range : ranges)
+    out.u64(range.offset).u64(range.length);
+  return out.take();
+}
+
+Result<std::vector<ByteRange>> decode_ranges(common::ByteView bytes) {
+  std::vector<ByteRange> ranges;
+  BinaryReader in(bytes);
+  while (in.remaining() != 0) {
+    ByteRange range;
+    TROTH_TRY(range.offset, in.u64());
+    TROTH_TRY(range.length, in.u64());
+    ranges.push_back(range);
+  }
+  return ranges;
+}
+
+tl::unexpected<common::Error> none(NodeId node) {
+  return fail_posix(ENOENT, "there is no staging {}", node.value);
+}
+
+std::int64_t wall(const common::Clock& clock) {
+  return clock.wall_now().time_since_epoch().count();
+}
+
+Status keep(const StagingCall& call, NodeId node) {
+  const std::int64_t until = wall(call.clock) + std::chrono::nanoseconds(call.caps.kept).count();
+  return call.volume.keep(call.owner.mount, node, until);
+}
+
+// Caps, and room for what is to come.
+Status admit(const StagingCall& call, const NewStaging& wanted) {
+  if (wanted.size > store::kMaxFileSize)
+    return fail_posix(EFBIG, "a file has at most 2^62 bytes");
+  TROTH_TRY(const auto kept, call.volume.kept());
+  const auto own =
+      std::ranges::count_if(kept, [&](const auto& each) { return each.mount == call.owner.mount; });
+  if (static_cast<std::size_t>(own) >= call.caps.of_mount || kept.size() >= call.caps.of_volume)
+    return fail(ErrorCode::ResourceExhausted,
+                "too many uploads are under way: finish or drop some of them");
+  TROTH_TRY(const store::Usage usage, call.volume.usage());
+  std::uint64_t staged = 0;
+  for (const auto& each : kept)
+    staged += each.allocated;
+  const std::uint64_t grows = wanted.size - std::min(wanted.size, wanted.present);
+  if (usage.quota_bytes &&
+      usage.bytes - std::min(usage.bytes, staged) + usage.reserved_bytes + grows >
+          *usage.quota_bytes)
+    return fail_posix(EDQUOT, "the volume's quota has no room for {} bytes more", grows);
+  if (wanted.size > usage.disk_free / 2)
+    return fail_posix(ENOSPC, "the disk of this volume has no room for an upload of {} bytes",
+                      wanted.size);
+  return {};
+}
+
+Status make(const StagingCall& call, const NewStaging& wanted, NodeId& node) {
+  store::CommitRequest request;
+  request.caller = call.caller;
+  request.deadline = call.deadline;
+  store::Create create;
+  create.node = node;
+  create.mode = 0600;
+  create.uid = call.uid;
+  create.gid = call.uid;
+  store::Upload upload = call.volume.blocks().begin_upload();
+  TROTH_TRY(create.content, store::edit_content(call.volume.blocks(), upload, {}, {}, wanted.size));
+  request.upload = &upload;
+  if (node.value == 0) {
+    TROTH_TRY(node, call.volume.grant_node_ids(1));
+    create.node = node;
+  }
+  request.operations = {create, store::SetXattr{node, std::string(kStagingOwner),
+                                                encode_owner(call.owner), store::XattrMode::Any}};
+  TROTH_TRY_VOID(call.volume.commit(request));
+  return keep(call, node);
+}
+
+}  // namespace
+
+Result<Staging> read_staging(store::ReadTx& tx, store::At at, NodeId node,
+                             const StagingOwner& owner) {
+  TROTH_TRY(const auto attributes, store::read_attributes(tx, node, at));
+  if (!attributes || attributes->links != 0 || attributes->kind != store::NodeKind::File)
+    return none(node);
+  TROTH_TRY(const auto mark, store::read_xattr(tx, node, kStagingOwner, at));
+  if (!mark || !common::crypto::constant_time_equal(*mark, encode_owner(owner)))
+    return none(node);
+  Staging staging;
+  staging.node = node;
+  staging.size = attributes->size;
+  staging.version = attributes->version;
+  staging.data_version = attributes->data_version;
+  TROTH_TRY(const auto ranges, store::read_xattr(tx, node, kStagedRanges, at));
+  if (ranges) {
+    TROTH_TRY(staging.there, decode_ranges(*ranges));
+  }
+  return staging;
+}
+
+Result<Staging> find_staging(Volume& volume, NodeId node, const StagingOwner& owner) {
+  std::optional<Staging> found;
+  const auto look = [&](store::ReadTx& tx, store::At at) -> Status {
+    TROTH_TRY(found, read_staging(tx, at, node, owner));
+    return {};
+  };
+  TROTH_TRY_VOID(volume.view(look));
+  return *std::move(found);
+}
+
+Result<Staging> open_staging(const StagingCall& call, const NewStaging& wanted) {
+  NodeId node = wanted.node.value_or(NodeId{});
+  if (node.value != 0) {
+    auto there = find_staging(call.volume, node, call.owner);
+    if (there && there->size == wanted.size) {
+      TROTH_TRY_VOID(keep(call, node));
+      return there;
+    }
+    if (there)
+      return fail(ErrorCode::Conflict, "staging {} has {} bytes", node.value, there->size);
+  }
+  TROTH_TRY_VOID(admit(call, wanted));
+  TROTH_TRY_VOID(make(call, wanted, node));
+  return find_staging(call.volume, node, call.owner);
+}
+
+Status drop_staging(const StagingCall& call, NodeId node) {
+  TROTH_TRY_VOID(find_staging(call.volume, node, call.owner));
+  end_staging(call.volume, call.owner, node);
+  return {};
+}
+
+void end_staging(Volume& volume, const StagingOwner& owner, NodeId node) {
+  if (!volume.keep(owner.mount, node, 0))
+    return;
+  store::CommitRequest request;
+  request.operations = {store::Reap{node}};
+  static_cast<void>(volume.commit(request));  // upkeep ends what this does not
+}
+
+// --- pieces ---
+
+StagedPiece::StagedPiece(const StagingCall& call, Staging staging, common::crypto::Sha256 hash,
+                         std::uint64_t offset, std::uint64_t length)
+    : call_(call),
+      staging_(std::move(staging)),
+      hash_(std::move(hash)),
+      offset_(offset),
+      length_(length),
+      upload_(call.volume.blocks().begin_upload()) {}
+
+Result<StagedPiece> StagedPiece::begin(const StagingCall& call, NodeId node, std::uint64_t offset,
+                                       std::uint64_t length) {
+  TROTH_TRY(Staging staging, find_staging(call.volume, node, call.owner));
+  if (length == 0 || length > fileproto::kMaxStagePieceBytes)
+    return fail(ErrorCode::InvalidArgument, "a piece has 1 to {} bytes",
+                fileproto::kMaxStagePieceBytes);
+  if (length > staging.size || offset > staging.size - length)
+    return fail(ErrorCode::InvalidArgument, "a piece of {} bytes at {} in a staging of {}", length,
+                offset, staging.size);
+  TROTH_TRY(auto hash, common::crypto::Sha256::create());
+  return StagedPiece(call, std::move(staging), std::move(hash), offset, length);
+}
+
+std::span<std::byte> StagedPiece::room() {
+  if (buffer_.empty())
+    buffer_.resize(std::min<std::uint64_t>(kBufferBytes, length_));
+  const std::size_t most = std::min<std::uint64_t>(buffer_.size() - filled_, missing());
+  return std::span(buffer_).subspan(filled_, most);
+}
+
+Status StagedPiece::came(std::size_t length) {
+  TROTH_TRY_VOID(hash_.update(common::ByteView(buffer_).subspan(filled_, length)));
+  filled_ += length;
+  come_ += length;
+  return filled_ == buffer_.size() || come_ == length_ ? flush() : Status();
+}
+
+// What is in the buffer becomes edits: whole blocks by name, the rest as bytes.
+Status StagedPiece::flush() {
+  common::ByteView rest = common::ByteView(buffer_).first(filled_);
+  std::uint64_t at = offset_ + flushed_;
+  const auto add_bytes = [&](std::size_t length) {
+    store::Edit edit;
+    edit.offset = at;
+    edit.bytes =
+        ends_.emplace_back(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(length));
+    edits_.push_back(edit);
+    rest = rest.subspan(length);
+    at += length;
+  };
+  if (at % kBlockBytes != 0)
+    add_bytes(std::min<std::uint64_t>(rest.size(), kBlockBytes - at % kBlockBytes));
+  std::vector<common::ByteView> blocks;
+  std::vector<std::size_t> places;
+  while (rest.size() >= kBlockBytes) {
+    store::Edit edit;
+    edit.offset = at;
+    edit.length = kBlockBytes;
+    const common::ByteView block = store::without_trailing_zeros(rest.first(kBlockBytes));
+    edit.kind = block.empty() ? store::Edit::Kind::Hole : store::Edit::Kind::Block;
+    if (!block.empty()) {
+      blocks.push_back(block);
+      places.push_back(edits_.size());
+    }
+    edits_.push_back(edit);
+    rest = rest.subspan(kBlockBytes);
+    at += kBlockBytes;
+  }
+  if (!blocks.empty()) {
+    TROTH_TRY(const auto names,
+              call_.volume.blocks().put_many(upload_, store::BlockKind::Data, blocks));
+    for (std::size_t i = 0; i < names.size(); ++i)
+      edits_[places[i]].block = names[i];
+  }
+  if (!rest.empty())
+    add_bytes(rest.size());
+  flushed_ += filled_;
+  filled_ = 0;
+  return {};
+}
+
+Result<Staging> StagedPiece::finish(const std::array<std::byte, 32>& sha256) {
+  if (come_ != length_)
+    return fail(ErrorCode::Protocol, "a piece of {} bytes ended after {}", length_, come_);
+  TROTH_TRY(const auto digest, hash_.finish());
+  if (!common::crypto::constant_time_equal(digest, sha256))
+    return fail(ErrorCode::Corrupt, "the bytes of the piece are not those that its hash names");
+  for (int attempt = 1;; ++attempt) {
+    auto done = commit();
+    if (done || done.error().code != ErrorCode::Conflict || attempt == kMostAttempts)
+      return done;
+    TROTH_TRY(staging_, find_staging(call_.volume, staging_.node, call_.owner));
+  }
+}
+
+Result<Staging> StagedPiece::commit() {
+  Staging next = staging_;
+  add_range(next.there, {offset_, length_});
+  if (next.there.size() > kMostStagedRanges)
+    return fail(ErrorCode::ResourceExhausted,
+                "the staging has {} gaps: fill some of them before making more",
+                next.there.size() - 1);
+  Volume::WriteRequest write;
+  write.commit.caller = call_.caller;
+  write.commit.deadline = call_.deadline;
+  write.commit.upload = &upload_;
+  write.commit.conditions = {store::VersionIs{staging_.node, staging_.version}};
+  write.commit.operations = {store::SetXattr{staging_.node, std::string(kStagedRanges),
+                                             encode_ranges(next.there), store::XattrMode::Any}};
+  write.node = staging_.node;
+  write.edits = edits_;
+  write.size = staging_.size;
+  write.base = staging_.data_version;
+  TROTH_TRY(const store::CommitReply done, call_.volume.write(write));
+  TROTH_TRY_VOID(keep(call_, staging_.node));
+  next.version = done.seq;
+  next.data_version = done.seq;
+  return next;
+}
+
+}  // namespace fileserver
