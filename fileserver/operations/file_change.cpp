@@ -5,6 +5,8 @@
 
 #include "common/fileproto/codec.hpp"
 #include "common/fileproto/frames.hpp"
+#include "fileserver/access/ticket_rule.hpp"
+#include "fileserver/operations/file_parts.hpp"
 #include "fileserver/operations/look_at.hpp"
 #include "fileserver/store/meta/reads.hpp"
 
@@ -149,7 +151,21 @@ Status FileChange::prepare(FileCall& call) {
   return {};
 }
 
+// It was good when the call came; since then the call may have waited (F40).
+Status FileChange::check_ticket(FileCall& call) const {
+  const common::Clock& clock = call.parts().clock;
+  const auto now = common::ticket::to_time(clock.wall_now());
+  const common::Instant began = call.deadline() - call.rpc().head().deadline;
+  std::optional<common::ticket::Time> upload_began;
+  if (std::any_of(steps_.begin(), steps_.end(), [](const auto& step) { return step->is_upload(); }))
+    upload_began =
+        now - std::chrono::duration_cast<common::ticket::Milliseconds>(clock.now() - began);
+  return access::check_ticket_at_commit(call.identity().validity, now, upload_began);
+}
+
 Status FileChange::look(FileCall& call, const Moment& moment, Look& into) {
+  if (moment.committing)
+    TROTH_TRY_VOID(check_ticket(call));
   if (!caller_) {
     TROTH_TRY(caller_, CallView::caller_of(call, volume(), scope_.as));
   }

@@ -67,6 +67,8 @@ class Step {
   // the change. See Change::prepare.
   [[nodiscard]] virtual Status prepare(FileCall&, const VolumeRef&, store::Upload&) { return {}; }
   [[nodiscard]] virtual Status look(StepLook& look) = 0;
+  // It brings bytes, which take time to come: a ticket that ends meanwhile has some grace.
+  [[nodiscard]] virtual bool is_upload() const { return false; }
   // See Change::again.
   [[nodiscard]] virtual bool again(const common::Error&) { return false; }
   // It was executed before: which nodes were made then, in order; takes its own off the front.
@@ -104,6 +106,7 @@ class FileChange final : public Change {
                                                  const ChangeResult& result) override;
 
  private:
+  [[nodiscard]] Status check_ticket(FileCall& call) const;
   [[nodiscard]] Status check_conditions(CallView& view);
   void look_at_governors(FileCall& call, const ChangeResult& result);
   [[nodiscard]] Result<fileproto::Attributes> describe_outcome(const store::NodeOutcome& outcome);

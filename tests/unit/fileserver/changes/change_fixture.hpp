@@ -36,6 +36,7 @@ class ChangeFixture : public VolumeSetFixture {
     pipeline = std::make_unique<fsv::ChangePipeline>(sessions->keeper(), clock);
     parts = std::make_unique<fsv::FileParts>(
         fsv::FileParts{clock, "cell", *set, *sessions, sessions->keeper(), *pipeline, paths});
+    identity.validity.end = common::ticket::kLatestTime;
     fsv::VolumeSet::Creation wanted;
     wanted.name = "data";
     wanted.mode = 0777;
@@ -75,8 +76,9 @@ class ChangeFixture : public VolumeSetFixture {
   common::Result<common::rpc::Reply> run(FakeCall& call, std::string_view operation,
                                          const fsv::FileSessionPtr& in = nullptr) {
     fsv::FileCall file(*parts, call, identity, in);
-    for (const auto family : {fsv::namespace_operations(), fsv::lookup_operations(),
-                              fsv::open_operations(), fsv::volume_operations()}) {
+    for (const auto family :
+         {fsv::namespace_operations(), fsv::lookup_operations(), fsv::open_operations(),
+          fsv::volume_operations(), fsv::content_operations()}) {
       for (const auto& known : family) {
         if (known.name == operation)
           return known.run(file);

@@ -5,6 +5,8 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -32,18 +34,20 @@ class FakePeer final : public common::rpc::Peer {
 class FakeCall final : public common::rpc::Call {
  public:
   FakeCall(common::rpc::Peer& peer, const nlohmann::json& args, common::OperationId id,
-           common::Instant deadline)
+           common::Instant deadline, std::string_view body = {})
       // As it comes from a text, where what is not negative is unsigned.
       : peer_(peer), args_(nlohmann::json::parse(args.dump())), deadline_(deadline) {
     head_.id = id;
+    const auto bytes = std::as_bytes(std::span(body));
+    body_.assign(bytes.begin(), bytes.end());
   }
 
   [[nodiscard]] const common::rpc::CallHead& head() const override { return head_; }
   [[nodiscard]] const nlohmann::json& args() const override { return args_; }
   [[nodiscard]] common::Instant deadline() const override { return deadline_; }
   [[nodiscard]] common::rpc::Peer& peer() override { return peer_; }
-  [[nodiscard]] std::uint64_t body_size() const override { return 0; }
-  [[nodiscard]] std::span<const std::byte> body() const override { return {}; }
+  [[nodiscard]] std::uint64_t body_size() const override { return body_.size(); }
+  [[nodiscard]] std::span<const std::byte> body() const override { return body_; }
   [[nodiscard]] common::Result<std::size_t> read_body(std::span<std::byte>) override {
     return std::size_t{0};
   }
@@ -51,12 +55,16 @@ class FakeCall final : public common::rpc::Call {
   [[nodiscard]] common::Result<common::rpc::Reply> park(std::shared_ptr<common::rpc::Parked> state,
                                                         common::Instant) override {
     parked_ = std::move(state);
+    // Who goes on finds its bytes elsewhere.
+    body_ = std::vector<std::byte>(body_.begin(), body_.end());
     common::rpc::Reply reply;
     reply.parked = true;
     return reply;
   }
   [[nodiscard]] std::shared_ptr<common::rpc::Parked> parked() const override { return parked_; }
 
+  // As long before its deadline it came.
+  void came_before(std::chrono::milliseconds before) { head_.deadline = before; }
   // It is to be run again.
   [[nodiscard]] bool woken() const { return parked_ && parked_->is_woken(); }
   void hang_up() { hung_up_ = true; }
@@ -69,6 +77,7 @@ class FakeCall final : public common::rpc::Call {
   nlohmann::json args_;
   common::Instant deadline_;
   common::rpc::CallHead head_;
+  std::vector<std::byte> body_;
   std::shared_ptr<common::rpc::Parked> parked_;
   bool hung_up_ = false;
 };
