@@ -276,6 +276,7 @@ class Volume {
   [[nodiscard]] Status redo(const CommitRecord& record, Upload* upload);
   // From now on this copy redoes records and commits nothing of its own; stable.
   [[nodiscard]] Status follow();
+  [[nodiscard]] bool follows() const;
   // This copy commits from now on, in this epoch, which must be above the last; stable.
   [[nodiscard]] Status begin_epoch(Epoch epoch);
   // Undoes all commits above `seq`; stable. Nothing else may be under way (STORE.md 6).

@@ -121,6 +121,10 @@ Status Volume::follow() {
   return parts.sync();
 }
 
+bool Volume::follows() const {
+  return parts_->follows.load();
+}
+
 Status Volume::begin_epoch(Epoch epoch) {
   Parts& parts = *parts_;
   if (epoch.value <= parts.epoch.load())

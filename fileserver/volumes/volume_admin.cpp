@@ -120,6 +120,31 @@ void VolumeSet::State::forget(VolumeId id) {
   changed.notify_all();
 }
 
+VolumeEntryPtr VolumeSet::State::is_made(const VolumeEntry& entry,
+                                         std::shared_ptr<OpenVolume> open) {
+  const common::MutexLock lock(mutex);
+  VolumeSlot& slot = slots.find(entry.id)->second;
+  slot.entry = std::make_shared<VolumeEntry>(entry);
+  slot.open = std::move(open);
+  slot.state = VolumeState::Open;
+  slot.deleting = false;
+  slot.last_used = clock.now();
+  changed.notify_all();
+  return slot.entry;
+}
+
+void VolumeSet::State::give_up_making(VolumeId id) {
+  // What cannot be cleaned up now is at the next start.
+  if (const Status gone = files->remove(id); !gone)
+    common::log::warn("what is left of a volume that could not be made stays for now",
+                      {{"volume", id.value}, {"why", gone.error().message}});
+  else
+    static_cast<void>(registry->set_stage(id, Registry::Stage::Gone));
+  const common::MutexLock lock(mutex);
+  --open_count;
+  forget(id);
+}
+
 Result<VolumeEntryPtr> VolumeSet::create(const Creation& wanted) {
   State& state = *state_;
   TROTH_TRY_VOID(check_volume_name(wanted.name));
@@ -133,26 +158,10 @@ Result<VolumeEntryPtr> VolumeSet::create(const Creation& wanted) {
   entry.policy = wanted.policy;
   auto made = state.make_volume(entry, wanted);
   if (!made) {
-    // What cannot be cleaned up now is at the next start.
-    if (const Status gone = state.files->remove(id); !gone)
-      common::log::warn("what is left of a volume that could not be made stays for now",
-                        {{"volume", id.value}, {"why", gone.error().message}});
-    else
-      static_cast<void>(state.registry->set_stage(id, Registry::Stage::Gone));
-    const common::MutexLock lock(state.mutex);
-    --state.open_count;
-    state.forget(id);
+    state.give_up_making(id);
     return tl::unexpected(made.error());
   }
-  const common::MutexLock lock(state.mutex);
-  VolumeSlot& slot = state.slots.find(id)->second;
-  slot.entry = std::make_shared<VolumeEntry>(entry);
-  slot.open = *std::move(made);
-  slot.state = VolumeState::Open;
-  slot.deleting = false;
-  slot.last_used = state.clock.now();
-  state.changed.notify_all();
-  return slot.entry;
+  return state.is_made(entry, *std::move(made));
 }
 
 // --- deleting ---

@@ -21,6 +21,8 @@ using common::io::FileIo;
 
 constexpr std::string_view kVolumes = "volumes";
 constexpr std::string_view kKeys = "volume-keys";
+// Of what a dump is being loaded into (fileserver/dump).
+constexpr std::string_view kLoading = ".load";
 // A volume's own directories are one level deep; whatever is deeper is not ours.
 constexpr int kMostDepth = 4;
 
@@ -84,7 +86,8 @@ Status VolumeFiles::make_directory(VolumeId id) {
 }
 
 Status VolumeFiles::remove(VolumeId id) {
-  TROTH_TRY_VOID(remove_tree(*files_, fmt::format("{}/{}", kVolumes, name_of(id)), 0));
+  for (const std::string_view end : {std::string_view(), kLoading})
+    TROTH_TRY_VOID(remove_tree(*files_, fmt::format("{}/{}{}", kVolumes, name_of(id), end), 0));
   TROTH_TRY_VOID(files_->sync_directory(kVolumes));
   TROTH_TRY_VOID(gone_or_missing(keys_->unlink(key_name(id))));
   return keys_->sync_directory("");

@@ -29,7 +29,8 @@ class VolumeFiles {
   [[nodiscard]] std::string path_of(common::VolumeId id) const;
   // An empty directory, durable. One that is there already must go first.
   [[nodiscard]] common::Status make_directory(common::VolumeId id);
-  // The directory with all that is in it, and the key; nothing there is success. Durable.
+  // The directory with all that is in it, what was being loaded there, and the key; nothing there
+  // is success. Durable.
   [[nodiscard]] common::Status remove(common::VolumeId id);
 
   // A new random key, durable before it is returned.

@@ -18,6 +18,11 @@
 
 namespace fileserver {
 
+namespace dump {
+struct Begin;
+}
+class VolumeLoad;
+
 // A volume while it is open; shared by all calls that use it.
 struct OpenVolume {
   explicit OpenVolume(std::uint64_t generation_from) : generation(generation_from) {}
@@ -40,6 +45,10 @@ class VolumeRef {
   [[nodiscard]] VolumeId id() const { return entry_->id; }
   // As it was when the call began.
   [[nodiscard]] const VolumeEntry& entry() const { return *entry_; }
+  // Of a sealed volume; nullptr: it is not sealed.
+  [[nodiscard]] const common::crypto::Secret* key() const {
+    return open_->key.empty() ? nullptr : &open_->key;
+  }
   [[nodiscard]] AccessGeneration& generation() const { return open_->generation; }
   [[nodiscard]] explicit operator bool() const { return open_ != nullptr; }
 
@@ -111,6 +120,16 @@ class VolumeSet {
   // Busy: others are attached in it, or it is attached. Calls that use it get their answers first,
   // until `deadline`: Busy then.
   [[nodiscard]] common::Status remove(VolumeId id, common::Instant deadline);
+  // A volume of that name out of a whole dump, of which `begin` tells; one that is to follow takes
+  // further dumps and is nobody's to use until then. InvalidArgument: the dump is sealed with a key
+  // that is not here.
+  [[nodiscard]] common::Result<std::unique_ptr<VolumeLoad>> load_new(const std::string& name,
+                                                                     const dump::Begin& begin,
+                                                                     bool serve);
+  // Dumps of commits onto a copy that follows; one at a time. With `serve` it goes its own way when
+  // the dump has been loaded. Conflict: the volume does not follow.
+  [[nodiscard]] common::Result<std::unique_ptr<VolumeLoad>> load_onto(VolumeRef copy, bool serve,
+                                                                      common::Instant deadline);
   [[nodiscard]] common::Result<VolumeEntryPtr> set_policy(VolumeId id, const VolumePolicy& policy);
   [[nodiscard]] common::Result<VolumeEntryPtr> rename(VolumeId id, const std::string& name);
   // Lays a volume on a directory, which the caller has looked at. Conflict: that would close a
@@ -133,6 +152,8 @@ class VolumeSet {
 
  private:
   struct State;
+  class NewLoad;
+  class OntoLoad;
   explicit VolumeSet(std::unique_ptr<State> state);
   void take_off(VolumeId id, Fid at);
 

@@ -25,6 +25,8 @@ struct VolumeSlot {
   std::size_t waiting = 0;               // threads that wait for its opening
   bool administered = false;             // somebody is changing its place or policy, or deleting it
   bool deleting = false;                 // nobody gets it any more
+  bool maintained = false;               // the thread is doing a piece
+  bool loading = false;                  // a dump comes: maintenance rests
   std::uint64_t generation = 1;          // of access: where the next opening begins
   std::vector<common::SessionId> ended;  // to be told to it
   common::Instant maintain_at{};         // of open ones: when the thread shall do a piece
@@ -76,6 +78,10 @@ struct VolumeSet::State {
   [[nodiscard]] Result<VolumeId> reserve_id(const Creation& wanted) EXCLUDES(mutex);
   [[nodiscard]] Result<std::shared_ptr<OpenVolume>> make_volume(VolumeEntry& entry,
                                                                 const Creation& wanted);
+  // The end of making one: it is there for everybody, or has never been.
+  VolumeEntryPtr is_made(const VolumeEntry& entry, std::shared_ptr<OpenVolume> open)
+      EXCLUDES(mutex);
+  void give_up_making(VolumeId id) EXCLUDES(mutex);
   void forget(VolumeId id) REQUIRES(mutex);
 
   // --- volume_upkeep.cpp ---

@@ -95,7 +95,7 @@ Instant VolumeSet::State::maintain_one() {
   Instant next = Instant::max();
   VolumeSlot* due = nullptr;
   for (auto& [id, slot] : slots) {
-    if (slot.state != VolumeState::Open || slot.deleting)
+    if (slot.state != VolumeState::Open || slot.deleting || slot.loading)
       continue;  // who deletes waits until nobody uses it
     const Instant when = options.scrub_bytes_per_second == 0
                              ? slot.maintain_at
@@ -109,6 +109,7 @@ Instant VolumeSet::State::maintain_one() {
   const bool scrub = options.scrub_bytes_per_second != 0 && due->scrub_at <= now &&
                      due->scrub_at < due->maintain_at;
   std::shared_ptr<OpenVolume> open = due->open;
+  due->maintained = true;
   const VolumeId id = due->entry->id;
   common::Result<bool> more = false;
   Instant done;
@@ -121,6 +122,8 @@ Instant VolumeSet::State::maintain_one() {
   const auto found = slots.find(id);
   if (found == slots.end())
     return done;
+  found->second.maintained = false;
+  changed.notify_all();
   if (!more)
     common::log::warn("maintenance of a volume failed",
                       {{"volume", found->second.entry->name}, {"why", more.error().message}});
