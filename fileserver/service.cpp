@@ -8,6 +8,8 @@
 #include "common/daemon/server_tls.hpp"
 #include "common/log/log.hpp"
 #include "fileserver/changes/pipeline.hpp"
+#include "fileserver/content/dump_table.hpp"
+#include "fileserver/content/load_table.hpp"
 #include "fileserver/sessions/sessions.hpp"
 #include "fileserver/volumes/volume_set.hpp"
 
@@ -41,7 +43,10 @@ class FileService final : public common::daemon::Service {
 
  private:
   explicit FileService(const common::daemon::ServerFoundation& foundation, AccessLog log)
-      : foundation_(foundation), access_log_(log) {}
+      : foundation_(foundation),
+        access_log_(log),
+        dumps_(foundation.program.clock),
+        loads_(foundation.program.clock) {}
 
   Status open_volumes(const Settings& settings);
   Status start_sessions(const Settings& settings);
@@ -53,6 +58,8 @@ class FileService final : public common::daemon::Service {
   std::shared_ptr<common::tls::ReloadableContext> tls_;
   // Below, destroyed in this order from the last.
   access::PathCache paths_;
+  DumpTable dumps_;
+  LoadTable loads_;
   std::unique_ptr<VolumeSet> volumes_;
   std::unique_ptr<Sessions> sessions_;
   std::unique_ptr<ChangePipeline> pipeline_;
@@ -79,7 +86,8 @@ Result<std::unique_ptr<FileService>> FileService::make(
   service->pipeline_ = std::make_unique<ChangePipeline>(service->sessions_->keeper(), clock);
   service->parts_ = std::make_unique<FileParts>(
       FileParts{clock, identity.cell_id, *service->volumes_, *service->sessions_,
-                service->sessions_->keeper(), *service->pipeline_, service->paths_});
+                service->sessions_->keeper(), *service->pipeline_, service->paths_,
+                &service->dumps_, &service->loads_});
   service->add_metrics();
   return service;
 }
@@ -94,7 +102,10 @@ Status FileService::open_volumes(const Settings& settings) {
   options.retention.keep_for = std::chrono::days(settings.keep_days);
   options.retention.keep_commits = settings.keep_commits;
   auto& beat = foundation_.program.heartbeats.add("volumes", kThreadSilence);
-  options.beat = [&beat] { beat.beat(); };
+  options.beat = [this, &beat] {
+    beat.beat();
+    dumps_.tidy();
+  };
   TROTH_TRY(volumes_, VolumeSet::open(std::move(options), foundation_.program.clock));
   return {};
 }
@@ -183,6 +194,8 @@ void FileService::end() {
   const bool clean = sessions_ == nullptr || sessions_->stop();
   if (!volumes_)
     return;
+  dumps_.clear();
+  loads_.clear();
   volumes_->close(foundation_.program.clock.now() + kCloseVolumes);
   if (const Status closed = volumes_->registry().close(clean); !closed)
     common::log::error("the registry of volumes did not close well",

@@ -3,6 +3,9 @@
 namespace common::fileproto {
 namespace codec {
 
+constexpr std::array<Word<LoadThen>, 2> kLoadThen{
+    {{LoadThen::Serve, "serve"}, {LoadThen::Follow, "follow"}}};
+
 // In all at most `most` bytes.
 bool fit(const std::vector<ByteRange>& ranges, std::uint64_t most) {
   std::uint64_t total = 0;
@@ -218,9 +221,18 @@ void fields(F& f, DumpArgs& m) {
 template <typename F>
 void fields(F& f, LoadArgs& m) {
   f.refuse_others();
-  scope(f, m.scope);
-  f.number("volume", m.volume);
+  f.optional("volume", m.volume);
+  f.optional_name("name", m.name);
+  f.require(m.volume.has_value() != m.name.has_value(), "volume", "either this or \"name\"");
+  f.word_or_first("then", m.then, kLoadThen);
+  f.flag("end", m.end);
   cursor(f, m.cursor);
+}
+template <typename F>
+void fields(F& f, LoadResult& m) {
+  f.optional_bytes("cursor", m.cursor, kMaxCursorBytes);
+  f.optional("volume", m.volume);
+  f.optional("seq", m.seq);
 }
 template <typename F>
 void fields(F& f, CursorResult& m) {
@@ -261,6 +273,7 @@ TROTH_FILEPROTO_MESSAGE(FenceArgs);
 TROTH_FILEPROTO_MESSAGE(FenceResult);
 TROTH_FILEPROTO_MESSAGE(DumpArgs);
 TROTH_FILEPROTO_MESSAGE(LoadArgs);
+TROTH_FILEPROTO_MESSAGE(LoadResult);
 TROTH_FILEPROTO_MESSAGE(CursorResult);
 
 }  // namespace common::fileproto

@@ -201,12 +201,27 @@ struct DumpArgs {
   std::string cursor;
   friend bool operator==(const DumpArgs&, const DumpArgs&) = default;
 };
-// Raw bytes: the piece.
+// A dump in pieces, each behind the one whose answer gave the cursor; an empty cursor begins.
+enum class LoadThen : std::uint8_t {
+  Serve = 0,   // it goes its own way from there: in an epoch of its own
+  Follow = 1,  // it takes further dumps, and no change of its own
+};
+// Raw bytes: the piece, at most kMaxLoadPieceBytes; with `end` the last, or none.
 struct LoadArgs {
-  Scope scope;
-  VolumeId volume;
+  std::optional<VolumeId> volume;   // a copy that follows, for a dump of commits
+  std::optional<std::string> name;  // else: of the volume that a dump of a whole one becomes
+  LoadThen then = LoadThen::Serve;
+  bool end = false;
   std::string cursor;
   friend bool operator==(const LoadArgs&, const LoadArgs&) = default;
+};
+inline constexpr std::uint64_t kMaxLoadPieceBytes = 8 << 20;
+// After the last piece the volume and the seq at which it stands; before, where to go on.
+struct LoadResult {
+  std::optional<std::string> cursor;
+  std::optional<VolumeId> volume;
+  std::optional<Seq> seq;
+  friend bool operator==(const LoadResult&, const LoadResult&) = default;
 };
 struct CursorResult {
   VolumeState state;

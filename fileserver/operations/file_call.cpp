@@ -32,7 +32,14 @@ Result<store::MountId> mount_of(const std::string& cell, const std::string& name
 }  // namespace
 
 Result<VolumeRef> FileCall::volume(common::VolumeId id) {
-  return parts_.volumes.use(id, deadline());
+  TROTH_TRY(VolumeRef volume, parts_.volumes.use(id, deadline()));
+  // What it promised would be broken by the next dump without anybody being told.
+  if (volume->follows())
+    return fail(ErrorCode::Unavailable,
+                "volume \"{}\" is a copy that takes dumps of another: load the last one to be "
+                "served",
+                volume.entry().name);
+  return volume;
 }
 
 Result<common::rpc::Reply> FileCall::change(std::unique_ptr<Change> change) {

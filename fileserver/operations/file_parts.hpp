@@ -10,6 +10,8 @@
 namespace fileserver {
 
 class ChangePipeline;
+class DumpTable;
+class LoadTable;
 class PromiseKeeper;
 class Sessions;
 class VolumeSet;
@@ -23,6 +25,9 @@ struct FileParts {
   PromiseKeeper& keeper;
   ChangePipeline& pipeline;
   access::PathCache& paths;
+  // nullptr: nothing is dumped, or loaded, here.
+  DumpTable* dumps = nullptr;
+  LoadTable* loads = nullptr;
 };
 
 }  // namespace fileserver

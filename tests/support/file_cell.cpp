@@ -22,6 +22,61 @@ void check(const common::Status& status, std::string_view what) {
 
 constexpr std::uint16_t kKdcPort = 7480;
 constexpr std::uint16_t kFilePort = 7482;
+constexpr std::string_view kService = "fileserver/fileserver1";
+
+struct Place {
+  std::string cell;
+  std::string host;
+  std::shared_ptr<common::tls::ReloadableContext> tls;
+};
+
+std::shared_ptr<common::tls::ReloadableContext> trust(const std::string& ca) {
+  return take(
+      common::tls::ReloadableContext::make([ca] { return common::tls::make_client({.ca = ca}); }),
+      "believing the cell's authority");
+}
+
+struct Login {
+  std::string user{kAdministrator};
+  std::string password{kAdministratorPassword};
+  std::chrono::milliseconds life{0};  // of its tickets; 0: as long as the policy gives
+  std::function<bool()> allowed;      // none: always
+};
+
+std::shared_ptr<common::auth::CredentialSource> make_source(const Place& place,
+                                                            const Login& login) {
+  common::auth::KdcOptions kdc;
+  kdc.cell = place.cell;
+  kdc.servers = {{place.host, kKdcPort}};
+  kdc.tls = place.tls;
+  const common::auth::KdcClient client(kdc);
+  auto options = common::auth::from_kdc(client);
+  static const common::SystemClock clock;
+  options.clock = &clock;
+  options.login = [client,
+                   login](common::Instant deadline) -> common::Result<common::ticket::Credential> {
+    if (login.allowed && !login.allowed())
+      return common::fail(common::ErrorCode::Expired, "nobody logs in now");
+    common::ticket::AsWanted wanted;
+    wanted.client = login.user;
+    wanted.life = login.life;
+    return client.login(std::move(wanted),
+                        common::crypto::Secret::copy_of(common::as_bytes(login.password)),
+                        deadline);
+  };
+  return std::make_shared<common::auth::CredentialSource>(std::move(options));
+}
+
+FileServerAddress make_address(const Place& place, const Login& login) {
+  FileServerAddress address;
+  address.host = place.host;
+  address.port = kFilePort;
+  address.service = kService;
+  address.cell = place.cell;
+  address.tls = place.tls;
+  address.source = make_source(place, login);
+  return address;
+}
 
 }  // namespace
 
@@ -35,11 +90,7 @@ FileCell::FileCell(const FileCellOptions& options) {
   const auto description =
       take(common::cell::load_description(cell_->directory().string()), "reading cell.toml");
   id_ = description.id;
-  server_ = "fileserver/fileserver1";
-  const std::string ca = description.ca;
-  tls_ = take(
-      common::tls::ReloadableContext::make([ca] { return common::tls::make_client({.ca = ca}); }),
-      "believing the cell's authority");
+  tls_ = trust(description.ca);
   check(cell_->start("kdc"), "starting the KDC");
   check(cell_->start("fileserver"), "starting the file server");
   FileMount admin(address());
@@ -51,28 +102,20 @@ FileCell::FileCell(const FileCellOptions& options) {
 }
 
 FileServerAddress FileCell::address(const std::string& user, const std::string& password) const {
-  common::auth::KdcOptions kdc;
-  kdc.cell = id_;
-  kdc.servers = {{cell_->address(), kKdcPort}};
-  kdc.tls = tls_;
-  const common::auth::KdcClient client(kdc);
-  auto options = common::auth::from_kdc(client);
-  static const common::SystemClock clock;
-  options.clock = &clock;
-  options.login = [client, user, password](common::Instant deadline) {
-    common::ticket::AsWanted wanted;
-    wanted.client = user;
-    return client.login(std::move(wanted),
-                        common::crypto::Secret::copy_of(common::as_bytes(password)), deadline);
-  };
-  FileServerAddress address;
-  address.host = cell_->address();
-  address.port = kFilePort;
-  address.service = server_;
-  address.cell = id_;
-  address.tls = tls_;
-  address.source = std::make_shared<common::auth::CredentialSource>(std::move(options));
-  return address;
+  return make_address({id_, cell_->address(), tls_}, {user, password});
+}
+
+FileServerAddress FileCell::address_in(const std::string& directory, const std::string& host) {
+  const auto description = take(common::cell::load_description(directory), "reading cell.toml");
+  return make_address({description.id, host, trust(description.ca)}, {});
+}
+
+std::shared_ptr<common::auth::CredentialSource> FileCell::short_tickets(
+    std::chrono::milliseconds life, std::function<bool()> may_log_in) const {
+  Login login;
+  login.life = life;
+  login.allowed = std::move(may_log_in);
+  return make_source({id_, cell_->address(), tls_}, login);
 }
 
 std::unique_ptr<FileMount> FileCell::mount() const {

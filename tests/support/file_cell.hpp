@@ -2,6 +2,7 @@
 
 // A real cell with a file server, users of it, and mounts of theirs.
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -31,6 +32,12 @@ class FileCell {
   [[nodiscard]] FileServerAddress address(
       const std::string& user = std::string(kAdministrator),
       const std::string& password = std::string(kAdministratorPassword)) const;
+  // Of a cell whose directory this is, as another process knows it.
+  [[nodiscard]] static FileServerAddress address_in(const std::string& directory,
+                                                    const std::string& host);
+  // The administrator's tickets, which live so long; he can get no more while `may_log_in` says so.
+  [[nodiscard]] std::shared_ptr<common::auth::CredentialSource> short_tickets(
+      std::chrono::milliseconds life, std::function<bool()> may_log_in) const;
   // With an open session and a stream.
   [[nodiscard]] std::unique_ptr<FileMount> mount() const;
   [[nodiscard]] std::unique_ptr<FileMount> mount(FileServerAddress address) const;
@@ -40,7 +47,6 @@ class FileCell {
  private:
   std::unique_ptr<LiveCell> cell_;
   std::string id_;
-  std::string server_;  // "fileserver/fileserver1"
   std::shared_ptr<common::tls::ReloadableContext> tls_;
   std::uint32_t volume_ = 0;
 };

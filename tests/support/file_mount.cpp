@@ -26,11 +26,14 @@ Result<json> answer_of(rpc::CallResult result) {
 
 }  // namespace
 
-FileMount::FileMount(FileServerAddress address) : address_(std::move(address)) {
-  std::array<std::byte, 16> id{};
-  static_cast<void>(common::crypto::random_bytes(id));
-  id[0] &= std::byte{0x7F};
-  mount_ = common::wire::to_hex(id);
+FileMount::FileMount(FileServerAddress address, std::string mount)
+    : address_(std::move(address)), mount_(std::move(mount)) {
+  if (mount_.empty()) {
+    std::array<std::byte, 16> id{};
+    static_cast<void>(common::crypto::random_bytes(id));
+    id[0] &= std::byte{0x7F};
+    mount_ = common::wire::to_hex(id);
+  }
   client_ = std::make_unique<rpc::Client>(client_options());
 }
 

@@ -40,7 +40,8 @@ struct ChangeCall {
 
 class FileMount final : public common::stream::ClientHandler {
  public:
-  explicit FileMount(FileServerAddress address);
+  // With a mount id of its own, or one that a former mount had (32 hex digits).
+  explicit FileMount(FileServerAddress address, std::string mount = {});
   ~FileMount() override;
 
   // --- session ---
@@ -55,6 +56,7 @@ class FileMount final : public common::stream::ClientHandler {
   // Another connection of the session, of its own.
   [[nodiscard]] common::Result<std::unique_ptr<common::rpc::Client>> join();
   [[nodiscard]] std::uint64_t session() const { return session_; }
+  [[nodiscard]] const std::string& mount_id() const { return mount_; }
 
   // --- calls ---
   // Of anybody: no session is named.

@@ -157,7 +157,8 @@ void add_contents(Samples& to) {
   to.add("FenceArgs", FenceArgs{kScope, fid(7), kToken});
   to.add("FenceResult", FenceResult{kState, sample_file()});
   to.add("DumpArgs", DumpArgs{kScope, VolumeId(3), Seq(1), Seq(901), "cursor"});
-  to.add("LoadArgs", LoadArgs{kScope, VolumeId(3), "cursor"});
+  to.add("LoadArgs", LoadArgs{std::nullopt, "new", LoadThen::Follow, true, "cursor"});
+  to.add("LoadResult", LoadResult{"cursor", VolumeId(3), Seq(800)});
   to.add("CursorResult", CursorResult{kState, "cursor"});
 }
 
