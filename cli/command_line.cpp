@@ -1,11 +1,31 @@
 #include "cli/command_line.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include <CLI/CLI.hpp>
 
 namespace cli {
 namespace {
+
+// Names of the commands whose long options may begin with one dash.
+std::set<std::string>& one_dash() {
+  static std::set<std::string> names;
+  return names;
+}
+
+std::vector<std::string> with_two_dashes(std::vector<std::string> words) {
+  if (words.empty() || !one_dash().contains(words[0]))
+    return words;
+  for (std::string& word : words) {
+    if (word == "--")
+      break;
+    // "-1" and "-5k" are values of options such as -size.
+    if (word.size() > 2 && word[0] == '-' && word[1] >= 'a' && word[1] <= 'z')
+      word.insert(0, "-");
+  }
+  return words;
+}
 
 template <typename Value>
 Option add(CLI::App& app, const std::string& name, Value& into, const std::string& help) {
@@ -97,6 +117,18 @@ Option Command::add_flag(const std::string& name, bool& into, const std::string&
   return Option(*app_->add_flag(name, into, help));
 }
 
+void Command::help_without_short() const {
+  app_->set_help_flag("--help", "Show this help.");
+}
+
+void Command::long_options_with_one_dash() const {
+  one_dash().insert(app_->get_name());
+}
+
+void Command::hide() const {
+  app_->group("");
+}
+
 void Command::on_chosen(std::function<void()> action) const {
   app_->callback(std::move(action));
 }
@@ -138,7 +170,8 @@ Command CommandTree::chosen() const {
 
 CommandTree::Outcome CommandTree::parse(const std::vector<std::string>& words) {
   // CLI11 takes the words from the back.
-  std::vector<std::string> reversed(words.rbegin(), words.rend());
+  std::vector<std::string> reversed = with_two_dashes(words);
+  std::reverse(reversed.begin(), reversed.end());
   try {
     app_->parse(reversed);
   } catch (const CLI::ParseError& error) {

@@ -59,6 +59,13 @@ class Command {
                     const std::string& help) const;
   Option add_flag(const std::string& name, bool& into, const std::string& help) const;
 
+  // Help is --help alone: -h means something else here.
+  void help_without_short() const;
+  // "-name" is read as "--name", as find(1) has it; short options cannot be put together.
+  void long_options_with_one_dash() const;
+  // Neither help nor completion show it.
+  void hide() const;
+
   // Called while parsing, if this is the command that was named.
   void on_chosen(std::function<void()> action) const;
 

@@ -1,6 +1,7 @@
 #include "cli/troth.hpp"
 
 #include "cli/commands.hpp"
+#include "cli/files/files.hpp"
 #include "cli/output.hpp"
 #include "common/version.hpp"
 
@@ -19,13 +20,17 @@ constexpr const char* kFooter =
 int run(const std::vector<std::string>& words, const common::Clock& clock) {
   Session session{.clock = clock, .action = nullptr};
   CommandTree tree(
-      "troth", "Logs in to a Troth cell, and looks after it: users, groups, servers, certificates.",
+      "troth", "Works with the files of a Troth cell, and looks after it: users, volumes, servers.",
       kFooter);
   const Command app = tree.root();
   bool version = false;
   app.add_flag("-V,--version", version, "Show the version.");
   add_login_commands(app, session);
   add_whoami_commands(app, session);
+  const auto files = std::make_shared<FileContext>();
+  add_file_commands(app, session, files);
+  add_volume_commands(app, session, files);
+  add_complete_path_command(app, session, files);
   add_user_commands(app, session);
   add_group_commands(app, session);
   add_service_commands(app, session);
