@@ -73,8 +73,31 @@ Status check_private_file(const std::string& path) {
 
 namespace {
 
-// How often a pair is read again because a renewal replaced it meanwhile.
-constexpr int kReadAttempts = 4;
+// How often a pair is read again because a renewal replaced it meanwhile. However slow the reader,
+// nobody renews so often in a row.
+constexpr int kReadAttempts = 1000;
+
+// Which files there are, and as which they were written.
+struct Versions {
+  struct One {
+    ino_t inode = 0;  // 0: there is none
+    std::int64_t changed_s = 0;
+    std::int64_t changed_ns = 0;
+    bool operator==(const One&) const = default;
+  };
+  One certificate, key, waiting;
+  bool operator==(const Versions&) const = default;
+};
+
+Versions versions_of(const CertificateFiles& files) {
+  const auto one = [](const std::string& path) -> Versions::One {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0)
+      return {};
+    return {info.st_ino, info.st_ctim.tv_sec, info.st_ctim.tv_nsec};
+  };
+  return {one(files.certificate), one(files.key), one(cell::waiting_key_path(files.key))};
+}
 
 Result<crypto::PrivateKey> read_private_key(const std::string& path) {
   TROTH_TRY_VOID(check_private_file(path));
@@ -122,13 +145,14 @@ Result<CheckedCertificate> check_server_certificate(
     const CertificateFiles& files, std::string_view role, WallTime now,
     const std::function<Status(const CertificateFiles&)>& use) {
   for (int attempt = 1;; ++attempt) {
+    const Versions before = versions_of(files);
     auto checked = check_once(files, role, now);
     Status used;
     if (checked && use)
       used = use({files.certificate, checked->key, files.ca});
     if (checked && used)
       return checked;
-    if (attempt == kReadAttempts)
+    if (attempt == kReadAttempts || versions_of(files) == before)
       return checked ? tl::unexpected<Error>(used.error()) : std::move(checked);
   }
 }

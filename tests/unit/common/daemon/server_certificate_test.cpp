@@ -13,7 +13,6 @@
 
 namespace crypto = common::crypto;
 using common::ErrorCode;
-using common::daemon::CertificateFiles;
 using common::daemon::check_server_certificate;
 
 namespace {
@@ -24,8 +23,8 @@ struct Cell {
   common::SystemClock clock;
   crypto::CertificateAndKey authority = *crypto::create_authority("test", clock.wall_now());
   crypto::CertificateAndKey kdc = issue("kdc", authority);
-  CertificateFiles files{(dir / "server.crt").string(), (dir / "server.key").string(),
-                         (dir / "ca.crt").string()};
+  common::daemon::CertificateFiles files{(dir / "server.crt").string(),
+                                         (dir / "server.key").string(), (dir / "ca.crt").string()};
 
   Cell() {
     write(files.ca, *authority.certificate.to_pem());
@@ -136,7 +135,7 @@ TEST_CASE("a pair that is renewed while it is read is never refused") {
     ended = true;
   });
   while (!ended) {
-    const auto read_again = [](const CertificateFiles& files) -> common::Status {
+    const auto read_again = [](const common::daemon::CertificateFiles& files) -> common::Status {
       TROTH_TRY(const auto certificate, common::cell::read_certificate(files.certificate));
       TROTH_TRY(const auto key, common::cell::read_key(files.key));
       if (!certificate.belongs_to(key))
@@ -147,6 +146,25 @@ TEST_CASE("a pair that is renewed while it is read is never refused") {
   }
   renewals.join();
   CHECK_OK(cell.check());
+}
+
+TEST_CASE("a pair is read again for as long as it is renewed meanwhile, and no longer") {
+  const Cell cell;
+  int uses = 0;
+  int renewals = 20;
+  const auto comes_late = [&](const common::daemon::CertificateFiles&) -> common::Status {
+    ++uses;
+    if (renewals-- <= 0)
+      return renewals < -1 ? common::fail(ErrorCode::InvalidArgument, "never") : common::Status();
+    REQUIRE_OK(common::cell::renew_files(cell.authority, cell.files.certificate,
+                                         common::cell::RenewKey::Replace, cell.clock.wall_now()));
+    return common::fail(ErrorCode::InvalidArgument, "no pair");
+  };
+  CHECK_OK(check_server_certificate(cell.files, "kdc", cell.clock.wall_now(), comes_late));
+  CHECK(uses == 21);
+  CHECK_FAILS(check_server_certificate(cell.files, "kdc", cell.clock.wall_now(), comes_late),
+              ErrorCode::InvalidArgument);
+  CHECK(uses == 22);
 }
 
 TEST_CASE("a key that others may use is refused, with the command that closes it") {
