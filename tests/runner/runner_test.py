@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 RUN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "run.py")
@@ -27,11 +28,12 @@ class RunnerTest(unittest.TestCase):
         self.tests.append({"name": name, "cmd": ["/bin/bash", "-c", script], "env": {}, "suite": ["troth:" + suite],
                            "workdir": None, "timeout": timeout, "is_parallel": parallel})
 
-    def run_all(self, *arguments):
+    def run_all(self, *arguments, environment=None):
         """(exit code, output, {program: [case]}) of a run of the added tests."""
         with open(os.path.join(self.build, "meson-info", "intro-tests.json"), "w", encoding="utf-8") as file:
             json.dump(self.tests, file)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("TROTH_TEST", "ASAN", "UBSAN", "TSAN"))}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("TROTH_TEST", "ASAN", "UBSAN", "TSAN"))}
+        environment = {**inherited, "TROTH_TEST_PRESSURE": "/dev/null", **(environment or {})}
         environment["TROTH_TEST_SHARED_PLACES"] = os.path.join(self.directory.name, "troth*")
         answer = subprocess.run([sys.executable, RUN, self.build, *arguments], env=environment, check=False,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
@@ -164,6 +166,27 @@ class RunnerTest(unittest.TestCase):
         code, output, _ = self.run_all()
         maker.join()
         self.assertEqual(code, 0, output)
+
+    def test_time_in_which_others_have_the_processors_counts_a_fifth(self):
+        pressure = os.path.join(self.directory.name, "pressure")
+        begin, over = time.monotonic(), threading.Event()
+
+        def starve():  # as if somebody had waited all the time
+            while not over.is_set():
+                with open(pressure + ".new", "w", encoding="ascii") as file:
+                    file.write(f"some avg10=99.00 total={int((time.monotonic() - begin) * 1e6)}\nfull total=0\n")
+                os.rename(pressure + ".new", pressure)
+                over.wait(0.01)
+
+        starving = threading.Thread(target=starve)
+        starving.start()
+        self.add("slow", "mkfifo $TMPDIR/f; exec 9<>$TMPDIR/f; rm $TMPDIR/f; read -t 2 -u 9 || true", timeout=1)
+        self.add("hangs", LINGER, timeout=1)
+        _, output, cases = self.run_all(environment={"TROTH_TEST_PRESSURE": pressure})
+        over.set()
+        starving.join()
+        self.assertEqual([case["outcome"] for case in cases["slow"]], ["passed"], output)
+        self.assertIn("timed out", self.only_failure(cases["hangs"]))
 
     def test_serial_programs_run_alone(self):
         own = self.directory.name
