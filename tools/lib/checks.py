@@ -1,4 +1,4 @@
-"""Checks of all sources by clang, without a clang build: each source of the sanitizer build is parsed
+"""Checks of all sources by clang, without a clang build: what the sanitizer build compiles is parsed
 again (nothing is compiled), in parallel, and only if it or something it includes changed. ninja does
 the bookkeeping."""
 import json
@@ -27,17 +27,23 @@ PRECOMPILED = {"product": COMMON_HEADERS, "tests": COMMON_HEADERS + ["doctest/do
 PRECOMPILED_ARGUMENTS = ["-std=c++20", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", "-pthread", "-w"]
 
 
-def _taken_together(generated):
-    """The sources that meson's own ones include, when several are compiled as one."""
+TOGETHER = re.compile(r"-unity\d+\.cpp$")
+
+
+def _taken_together(generated, as_one):
+    """meson's own sources that include several of ours, compiled as one; else those that they include."""
     for path in generated:
-        if re.search(r"-unity\d+\.cpp$", path):
+        if TOGETHER.search(path) and as_one:
+            yield path
+        elif TOGETHER.search(path):
             with open(path, encoding="utf-8") as file:
                 for source in re.findall(r'^#include\s*[<"](.+)[>"]', file.read(), re.MULTILINE):
                     yield os.path.normpath(source)
 
 
-def _our_sources(kind):
-    """(source file, compiler arguments) of each source of ours, once, in whatever pieces it is compiled."""
+def _our_sources(kind, as_one=False):
+    """(source file, compiler arguments) of each source of ours, once, in whatever pieces it is compiled; with
+    `as_one` those pieces themselves."""
     with open(os.path.join(builds.directory(kind), "meson-info", "intro-targets.json"), encoding="utf-8") as file:
         targets = json.load(file)
     seen = {}
@@ -45,9 +51,10 @@ def _our_sources(kind):
         if group.get("language") != "cpp":
             continue
         arguments = None
-        for source in [*group["sources"], *_taken_together(group.get("generated_sources", ()))]:
+        for source in [*group["sources"], *_taken_together(group.get("generated_sources", ()), as_one)]:
             relative = os.path.relpath(source, builds.ROOT)
-            if relative.startswith(("subprojects", "build", "..")) or not source.endswith(".cpp") or source in seen:
+            foreign = relative.startswith(("subprojects", "build", "..")) and not TOGETHER.search(source)
+            if foreign or not source.endswith(".cpp") or source in seen:
                 continue
             if arguments is None:
                 arguments = [word for word in group["parameters"] if not DROPPED.match(word)]
@@ -76,7 +83,8 @@ def _precompile(folder):
         lines.append(f"build {header}.pch: precompile {header}")
 
     def for_source(source):
-        kind = "tests" if os.path.relpath(source, builds.ROOT).startswith("tests/") else "product"
+        root = builds.directory("test") if TOGETHER.search(source) else builds.ROOT
+        kind = "tests" if os.path.relpath(source, root).startswith("tests/") else "product"
         return os.path.join(folder, kind + ".hpp.pch")
     return lines, for_source
 
@@ -130,7 +138,7 @@ def _cannot_lock(kind):
 def thread_safety(everything=False):
     """Sources in which there can be a lock; with `everything` all, since clang must be able to build them."""
     free = set() if everything else _cannot_lock("test")
-    sources = [entry for entry in _our_sources("test") if entry[0] not in free]
+    sources = [entry for entry in _our_sources("test", as_one=True) if entry[0] not in free]
     rule = f"clang++ $args {' '.join(THREAD_SAFETY)} -MD -MF $out.d -MT $out $in && touch $out"
     return _run_ninja("thread-safety", rule, sources, precompiled=True)
 
