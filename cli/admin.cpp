@@ -27,7 +27,7 @@ namespace {
 // How long a proven key counts as fresh, less what a call may take.
 constexpr std::chrono::seconds kFresh{5 * 60 - 15};
 // The longest list, or an audit's page, is far below.
-constexpr std::uint64_t kMaxReply = std::uint64_t{64} * 1024;
+constexpr std::uint64_t kMostAdminReply = std::uint64_t{64} * 1024;
 constexpr int kAttempts = 3;
 // For what takes as long as there is something to fetch; servers grant no more than 10 minutes.
 constexpr std::chrono::minutes kFetchPatience{9};
@@ -159,7 +159,7 @@ Result<AdminAnswer> Admin::call(std::string_view operation, const nlohmann::json
   request.operation = operation;
   request.args = args.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   request.bytes = bytes;
-  request.max_reply_bytes = kMaxReply;
+  request.max_reply_bytes = kMostAdminReply;
   TROTH_TRY(request.head.id, common::crypto::new_operation_id());
   for (;;) {
     TROTH_TRY_VOID(ensure(needs));
@@ -188,6 +188,10 @@ Status Admin::fetch(std::string_view operation, const rpc::BytesSink& sink) {
 int admin_failure(const common::Error& error) {
   print_error(explain(error).message);
   return error.code == ErrorCode::InvalidArgument ? kExitUsage : kExitFailure;
+}
+
+int exit_code(const Status& status) {
+  return status ? kExitOk : admin_failure(status.error());
 }
 
 void print_json(const nlohmann::json& value) {

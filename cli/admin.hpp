@@ -85,6 +85,7 @@ class Admin {
 
 // Prints the error as a person should see it; the exit code.
 int admin_failure(const common::Error& error);
+int exit_code(const common::Status& status);
 // A reply as one JSON line of ASCII.
 void print_json(const nlohmann::json& value);
 // "-" for null.

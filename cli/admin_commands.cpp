@@ -29,7 +29,7 @@ Command add_admin_command(Command parent, Session& session, const char* name, co
   command.on_chosen([&session, run = std::move(run)] {
     session.action = [run] {
       const Status status = run();
-      return status ? kExitOk : admin_failure(status.error());
+      return exit_code(status);
     };
   });
   return command;

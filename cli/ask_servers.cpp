@@ -20,7 +20,7 @@ namespace rpc = common::rpc;
 // So many servers are asked at a time, each by a thread that waits; a cell of more in turns.
 constexpr std::size_t kThreads = 256;
 constexpr std::size_t kMaxText = 1024;
-constexpr std::uint64_t kMaxReply = std::uint64_t{64} * 1024;
+constexpr std::uint64_t kMostStatusReply = std::uint64_t{64} * 1024;
 
 Status read_answer(const nlohmann::json& answer, const std::string& role, PartStatus& part) {
   using common::wire::JsonObject;
@@ -76,7 +76,7 @@ PartStatus ask(const common::cell::ServerEntry& server, const std::string& cell_
   rpc::Request request;
   request.service = server.role;
   request.operation = "status";
-  request.max_reply_bytes = kMaxReply;
+  request.max_reply_bytes = kMostStatusReply;
   request.deadline = deadline;
   const rpc::CallResult result = client.call(request);
   if (!result.answer) {

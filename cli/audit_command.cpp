@@ -14,7 +14,7 @@ using common::fail;
 using common::Result;
 using common::Status;
 
-struct Arguments : AdminArguments {
+struct AuditArguments : AdminArguments {
   std::string since;
   std::optional<std::uint64_t> after;
   std::string event;
@@ -22,7 +22,7 @@ struct Arguments : AdminArguments {
   bool verify = false;
 };
 
-Status verify(const Arguments& arguments) {
+Status verify(const AuditArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   TROTH_TRY(const auto answer, admin.call("audit-verify", nlohmann::json::object(), Needs::Ticket));
   const nlohmann::json& found = answer.result();
@@ -54,7 +54,7 @@ std::string line_of(const nlohmann::json& record) {
   return line + "\n";
 }
 
-nlohmann::json filters(const Arguments& arguments) {
+nlohmann::json filters(const AuditArguments& arguments) {
   nlohmann::json args = nlohmann::json::object();
   if (!arguments.event.empty())
     args["event"] = arguments.event;
@@ -99,7 +99,7 @@ Result<std::int64_t> since_time(const std::string& text, common::WallTime now) {
   return std::chrono::floor<std::chrono::milliseconds>(now - *back).time_since_epoch().count();
 }
 
-Status audit(const Arguments& arguments) {
+Status audit(const AuditArguments& arguments) {
   if (arguments.verify)
     return verify(arguments);
   TROTH_TRY(Admin admin, Admin::open(arguments));
@@ -134,7 +134,7 @@ Status audit(const Arguments& arguments) {
 }  // namespace
 
 void add_audit_command(Command app, Session& session) {
-  CommandGroup<Arguments> group(app, session);
+  CommandGroup<AuditArguments> group(app, session);
   auto added =
       group.add("audit", "Show who did what: the newest records, or those since.", &audit, true);
   const auto since = added.command

@@ -15,7 +15,7 @@ using common::Result;
 using common::Status;
 using common::WallTime;
 
-struct Arguments {
+struct CertArguments {
   std::string cell;
   // issue
   std::string role;
@@ -38,7 +38,7 @@ int failure(const common::Error& error) {
 
 // --- issue --------------------------------------------------------------------------------------
 
-common::crypto::CertificateRequest request_of(const Arguments& arguments,
+common::crypto::CertificateRequest request_of(const CertArguments& arguments,
                                               const std::string& cell_id) {
   common::crypto::CertificateRequest request{
       .identity = {.cell_id = cell_id, .role = arguments.role, .name = arguments.name},
@@ -54,7 +54,7 @@ common::crypto::CertificateRequest request_of(const Arguments& arguments,
   return request;
 }
 
-Result<common::cell::IssuedFiles> issue(const Arguments& arguments, WallTime now) {
+Result<common::cell::IssuedFiles> issue(const CertArguments& arguments, WallTime now) {
   TROTH_TRY(const std::string directory, common::cell::find_cell(arguments.cell));
   TROTH_TRY(const auto description, common::cell::load_description(directory));
   TROTH_TRY(const auto authority, common::cell::read_authority(directory));
@@ -64,7 +64,7 @@ Result<common::cell::IssuedFiles> issue(const Arguments& arguments, WallTime now
                                    arguments.out + "/" + arguments.name, now);
 }
 
-int run_issue(const Arguments& arguments, WallTime now) {
+int run_issue(const CertArguments& arguments, WallTime now) {
   const auto files = issue(arguments, now);
   if (!files)
     return failure(files.error());
@@ -74,7 +74,7 @@ int run_issue(const Arguments& arguments, WallTime now) {
 
 // --- renew --------------------------------------------------------------------------------------
 
-Result<std::vector<std::string>> to_renew(const Arguments& arguments,
+Result<std::vector<std::string>> to_renew(const CertArguments& arguments,
                                           const std::string& directory) {
   if (arguments.all != arguments.files.empty()) {
     return common::fail(common::ErrorCode::InvalidArgument,
@@ -88,7 +88,7 @@ Result<std::vector<std::string>> to_renew(const Arguments& arguments,
   return paths;
 }
 
-Status renew(const Arguments& arguments, WallTime now) {
+Status renew(const CertArguments& arguments, WallTime now) {
   TROTH_TRY(const std::string directory, common::cell::find_cell(arguments.cell));
   TROTH_TRY(const auto paths, to_renew(arguments, directory));
   TROTH_TRY(const auto authority, common::cell::read_authority(directory));
@@ -104,7 +104,7 @@ Status renew(const Arguments& arguments, WallTime now) {
   return {};
 }
 
-int run_renew(const Arguments& arguments, WallTime now) {
+int run_renew(const CertArguments& arguments, WallTime now) {
   const auto done = renew(arguments, now);
   if (done)
     return kExitOk;
@@ -116,7 +116,7 @@ int run_renew(const Arguments& arguments, WallTime now) {
 
 using common::cell::CertificateReport;
 
-Result<std::vector<CertificateReport>> examine_all(const Arguments& arguments, WallTime now) {
+Result<std::vector<CertificateReport>> examine_all(const CertArguments& arguments, WallTime now) {
   TROTH_TRY(const std::string directory, common::cell::find_cell(arguments.cell));
   TROTH_TRY(const auto description, common::cell::load_description(directory));
   TROTH_TRY(const auto authority, common::cell::read_certificate(description.ca));
@@ -180,7 +180,7 @@ std::string to_text(const CertificateReport& report, unsigned within) {
   return text;
 }
 
-int run_show(const Arguments& arguments, WallTime now) {
+int run_show(const CertArguments& arguments, WallTime now) {
   const auto reports = examine_all(arguments, now);
   if (!reports)
     return failure(reports.error());
@@ -204,10 +204,10 @@ int run_show(const Arguments& arguments, WallTime now) {
   return well ? kExitOk : kExitFailure;
 }
 
-using Run = int (*)(const Arguments&, WallTime);
+using CertRun = int (*)(const CertArguments&, WallTime);
 
-Command add_command(Command parent, Session& session, std::shared_ptr<Arguments> arguments,
-                    const char* name, const char* help, Run run) {
+Command add_command(Command parent, Session& session, std::shared_ptr<CertArguments> arguments,
+                    const char* name, const char* help, CertRun run) {
   auto command = parent.add_command(name, help);
   command.add_option("--cell", arguments->cell, "The cell's directory.").type_name("DIR");
   command.on_chosen([&session, arguments, run] {
@@ -222,7 +222,7 @@ Command add_command(Command parent, Session& session, std::shared_ptr<Arguments>
 
 void add_cert_commands(Command cell, Session& session) {
   auto cert = cell.add_group("cert", "Issue, renew and show certificates.");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<CertArguments>();
   auto issue =
       add_command(cert, session, arguments, "issue",
                   "Issue a certificate for a new key into NAME.crt and NAME.key.", &run_issue);

@@ -11,7 +11,7 @@ namespace {
 using common::Result;
 using common::Status;
 
-struct Arguments : AdminArguments {
+struct GroupArguments : AdminArguments {
   std::string group;
   std::vector<std::string> members;
   std::string owner;
@@ -19,7 +19,7 @@ struct Arguments : AdminArguments {
   bool all = false;
 };
 
-Status create(const Arguments& arguments) {
+Status create(const GroupArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   nlohmann::json args = {{"group", arguments.group}};
   if (!arguments.owner.empty())
@@ -32,7 +32,7 @@ Status create(const Arguments& arguments) {
   return {};
 }
 
-Status change_members(const Arguments& arguments, const char* operation, const char* done) {
+Status change_members(const GroupArguments& arguments, const char* operation, const char* done) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   for (const std::string& member : arguments.members) {
     TROTH_TRY(
@@ -43,14 +43,14 @@ Status change_members(const Arguments& arguments, const char* operation, const c
   }
   return {};
 }
-Status add(const Arguments& arguments) {
+Status add(const GroupArguments& arguments) {
   return change_members(arguments, "group-add", "{} is now in");
 }
-Status remove(const Arguments& arguments) {
+Status remove(const GroupArguments& arguments) {
   return change_members(arguments, "group-remove", "{} is no longer in");
 }
 
-Status set_owner(const Arguments& arguments) {
+Status set_owner(const GroupArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   TROTH_TRY(const auto answer,
             admin.call("group-owner", {{"group", arguments.group}, {"owner", arguments.owner}},
@@ -60,7 +60,7 @@ Status set_owner(const Arguments& arguments) {
   return {};
 }
 
-Status destroy(const Arguments& arguments) {
+Status destroy(const GroupArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   TROTH_TRY(const auto answer,
             admin.call("group-delete", {{"group", arguments.group}}, Needs::Ticket));
@@ -75,7 +75,7 @@ std::string group_line(const nlohmann::json& group) {
                      owner == group.end() ? "-" : named(*owner));
 }
 
-Status list(const Arguments& arguments) {
+Status list(const GroupArguments& arguments) {
   nlohmann::json args = nlohmann::json::object();
   if (arguments.all)
     args["all"] = true;
@@ -83,7 +83,7 @@ Status list(const Arguments& arguments) {
                   {.operation = "group-list", .args = args, .list = "groups", .line = group_line});
 }
 
-Status show(const Arguments& arguments) {
+Status show(const GroupArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   const nlohmann::json args = {{"group", arguments.group}};
   TROTH_TRY(const auto answer, admin.call("group-show", args, Needs::Ticket));
@@ -108,7 +108,7 @@ Status show(const Arguments& arguments) {
 
 void add_group_commands(Command app, Session& session) {
   auto parent = app.add_group("group", "Make groups and say who is in them.");
-  using Group = CommandGroup<Arguments>;
+  using Group = CommandGroup<GroupArguments>;
   Group group(parent, session);
   const auto of_group = [&](const char* name, const char* help, Group::Run run, bool reads) {
     auto added = group.add(name, help, run, reads);

@@ -123,10 +123,6 @@ Status show_fingerprint(const std::string& cell, bool json) {
   return {};
 }
 
-int exit_code(const Status& status) {
-  return status ? kExitOk : admin_failure(status.error());
-}
-
 }  // namespace
 
 void add_join_commands(Command cell, Session& session) {

@@ -11,11 +11,11 @@ namespace {
 
 using common::Status;
 
-struct Arguments : AdminArguments {
+struct KdcArguments : AdminArguments {
   std::string file;
 };
 
-Status dump(const Arguments& arguments) {
+Status dump(const KdcArguments& arguments) {
   // Before a password is asked for.
   TROTH_TRY(auto file, common::io::NewFile::create(arguments.file));
   TROTH_TRY(Admin admin, Admin::open(arguments));
@@ -33,7 +33,7 @@ Status dump(const Arguments& arguments) {
   return {};
 }
 
-Status show_master(const Arguments& arguments) {
+Status show_master(const KdcArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   TROTH_TRY(const auto answer,
             admin.call("master-status", nlohmann::json::object(), Needs::Ticket));
@@ -51,7 +51,7 @@ Status show_master(const Arguments& arguments) {
   return {};
 }
 
-Status rotate_master(const Arguments& arguments) {
+Status rotate_master(const KdcArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   TROTH_TRY(const auto answer, admin.call("master-rotate", nlohmann::json::object(), Needs::Fresh));
   print(
@@ -67,7 +67,7 @@ Status rotate_master(const Arguments& arguments) {
 
 void add_kdc_commands(Command app, Session& session) {
   auto parent = app.add_group("kdc", "Look after the KDC's database and master key.");
-  CommandGroup<Arguments> group(parent, session);
+  CommandGroup<KdcArguments> group(parent, session);
   auto dumped =
       group.add("dump", "Write the KDC's database to a new file, while it runs.", &dump, false);
   dumped.command.add_option("file", dumped.arguments->file, "The file; must not exist yet.")

@@ -128,10 +128,6 @@ Status logout(const std::string& cell) {
   return {};
 }
 
-int exit_code(const Status& status) {
-  return status ? kExitOk : admin_failure(status.error());
-}
-
 }  // namespace
 
 void add_login_commands(Command app, Session& session) {

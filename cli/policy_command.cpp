@@ -12,7 +12,7 @@ namespace {
 using common::Result;
 using common::Status;
 
-struct Arguments : AdminArguments {
+struct PolicyArguments : AdminArguments {
   std::string name;
   std::string ticket_life;
   std::string renewable;
@@ -30,7 +30,7 @@ std::string duration_field(const nlohmann::json& policy, std::string_view field)
   return value == 0 ? "-" : common::config::format_duration(std::chrono::milliseconds(value));
 }
 
-Status list(const Arguments& arguments) {
+Status list(const PolicyArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   TROTH_TRY(const auto answer, admin.call("policy-list", nlohmann::json::object(), Needs::Ticket));
   if (arguments.json) {
@@ -70,7 +70,7 @@ void put_number(nlohmann::json& args, const char* field, int number) {
     args[field] = number;
 }
 
-Status set(const Arguments& arguments) {
+Status set(const PolicyArguments& arguments) {
   nlohmann::json args = {{"name", arguments.name}};
   TROTH_TRY_VOID(put_duration(args, "ticket_life_ms", arguments.ticket_life));
   TROTH_TRY_VOID(put_duration(args, "renewable_life_ms", arguments.renewable));
@@ -85,7 +85,7 @@ Status set(const Arguments& arguments) {
   return {};
 }
 
-Status remove(const Arguments& arguments) {
+Status remove(const PolicyArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   TROTH_TRY(const auto answer,
             admin.call("policy-delete", {{"name", arguments.name}}, Needs::Fresh));
@@ -98,7 +98,7 @@ Status remove(const Arguments& arguments) {
 
 void add_policy_commands(Command app, Session& session) {
   auto parent = app.add_group("policy", "What passwords must be and how long logins last.");
-  using Group = CommandGroup<Arguments>;
+  using Group = CommandGroup<PolicyArguments>;
   Group group(parent, session);
   group.add("list", "List the policies.", &list, true);
   const auto named = [&](const char* name, const char* help, Group::Run run) {

@@ -14,7 +14,7 @@ using common::Result;
 using common::Status;
 namespace ticket = common::ticket;
 
-struct Arguments : AdminArguments {
+struct ServiceArguments : AdminArguments {
   std::string name;
   std::uint32_t id = 0;
   std::string policy;
@@ -33,13 +33,13 @@ Result<ticket::Keytab> take_keytab(Admin& admin, AdminAnswer& answer, const std:
   return keytab;
 }
 
-Status save(Admin& admin, AdminAnswer& answer, const Arguments& arguments) {
+Status save(Admin& admin, AdminAnswer& answer, const ServiceArguments& arguments) {
   TROTH_TRY(const auto keytab, take_keytab(admin, answer, arguments.name));
   return ticket::save_keytab(keytab, arguments.out);
 }
 
 // Before anything is changed: whether the file may be replaced by this service's keytab.
-Status check_target(Admin& admin, const Arguments& arguments) {
+Status check_target(Admin& admin, const ServiceArguments& arguments) {
   if (arguments.out.empty())
     return {};
   const auto old = ticket::load_keytab_of_others(arguments.out);
@@ -57,7 +57,7 @@ Status check_target(Admin& admin, const Arguments& arguments) {
   return {};
 }
 
-Status write_keytab(Admin& admin, const Arguments& arguments) {
+Status write_keytab(Admin& admin, const ServiceArguments& arguments) {
   TROTH_TRY(auto answer, admin.call("service-keytab", {{"name", arguments.name}}, Needs::Fresh));
   TROTH_TRY_VOID(save(admin, answer, arguments));
   print(fmt::format("Wrote the keys of {} to {}; move it where it belongs and leave no copy.\n",
@@ -65,7 +65,7 @@ Status write_keytab(Admin& admin, const Arguments& arguments) {
   return {};
 }
 
-Status add(const Arguments& arguments) {
+Status add(const ServiceArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   TROTH_TRY_VOID(check_target(admin, arguments));
   nlohmann::json args = {{"name", arguments.name}};
@@ -78,7 +78,7 @@ Status add(const Arguments& arguments) {
   return arguments.out.empty() ? Status() : write_keytab(admin, arguments);
 }
 
-Status keytab(const Arguments& arguments) {
+Status keytab(const ServiceArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   TROTH_TRY_VOID(check_target(admin, arguments));
   return write_keytab(admin, arguments);
@@ -86,7 +86,7 @@ Status keytab(const Arguments& arguments) {
 
 // A new key: in the file first, then in use. Whatever is cut off in between, the file holds every
 // key that tickets are sealed with, and doing it again goes on.
-Status rotate(const Arguments& arguments) {
+Status rotate(const ServiceArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   TROTH_TRY_VOID(check_target(admin, arguments));
   TROTH_TRY(auto rotated, admin.call("service-rotate", {{"name", arguments.name}}, Needs::Fresh));
@@ -103,7 +103,7 @@ Status rotate(const Arguments& arguments) {
   return {};
 }
 
-Status remove(const Arguments& arguments) {
+Status remove(const ServiceArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   TROTH_TRY(const auto answer,
             admin.call("service-delete", {{"name", arguments.name}}, Needs::Fresh));
@@ -112,7 +112,7 @@ Status remove(const Arguments& arguments) {
   return {};
 }
 
-Status list(const Arguments& arguments) {
+Status list(const ServiceArguments& arguments) {
   nlohmann::json args = nlohmann::json::object();
   if (arguments.hosts)
     args["hosts"] = true;
@@ -121,7 +121,7 @@ Status list(const Arguments& arguments) {
       {.operation = "service-list", .args = args, .list = "services", .line = principal_line});
 }
 
-Status show(const Arguments& arguments) {
+Status show(const ServiceArguments& arguments) {
   return show_principal(arguments, arguments.name);
 }
 
@@ -129,7 +129,7 @@ Status show(const Arguments& arguments) {
 
 void add_service_commands(Command app, Session& session) {
   auto parent = app.add_group("service", "Look after services and hosts and their keys.");
-  using Group = CommandGroup<Arguments>;
+  using Group = CommandGroup<ServiceArguments>;
   Group group(parent, session);
   const auto of_service = [&](const char* name, const char* help, Group::Run run, bool reads) {
     auto added = group.add(name, help, run, reads);

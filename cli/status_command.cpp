@@ -11,7 +11,7 @@ namespace {
 
 using common::Result;
 
-struct Arguments {
+struct StatusArguments {
   std::string cell;
   bool json = false;
   unsigned timeout_s = 5;
@@ -19,7 +19,7 @@ struct Arguments {
 
 constexpr unsigned kMaxTimeout = 3600;
 
-int run_status(const Arguments& arguments, const Session& session) {
+int run_status(const StatusArguments& arguments, const Session& session) {
   const common::WallTime now = session.clock.wall_now();
   if (arguments.timeout_s < 1 || arguments.timeout_s > kMaxTimeout) {
     print_error(fmt::format("--timeout is 1 to {} seconds", kMaxTimeout));
@@ -57,7 +57,7 @@ int run_status(const Arguments& arguments, const Session& session) {
 }  // namespace
 
 void add_status_command(Command app, Session& session) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<StatusArguments>();
   auto command = app.add_command(
       "status", "Show how every server of the cell and every mount here is, and why.");
   command.add_option("--cell", arguments->cell, "The cell's directory.").type_name("DIR");

@@ -16,7 +16,7 @@ using common::Result;
 using common::Status;
 using common::crypto::Secret;
 
-struct Arguments : AdminArguments {
+struct UserArguments : AdminArguments {
   std::string name;
   std::uint32_t id = 0;
   std::string policy;
@@ -29,7 +29,7 @@ struct NewPassword {
   bool show = false;  // made here: the person must learn it
 };
 
-Result<NewPassword> new_password(const Arguments& arguments, const std::string& whose) {
+Result<NewPassword> new_password(const UserArguments& arguments, const std::string& whose) {
   NewPassword made;
   made.show = arguments.random;
   if (arguments.random) {
@@ -51,7 +51,7 @@ void show(const NewPassword& made, const std::string& whose) {
 
 // ---- passwd
 
-Status change_own(const Arguments& arguments) {
+Status change_own(const UserArguments& arguments) {
   AdminArguments open = arguments;
   TROTH_TRY(Admin admin, Admin::open(open));
   TROTH_TRY(const std::string who, admin.caller());
@@ -72,7 +72,7 @@ Status change_own(const Arguments& arguments) {
 
 // ---- user
 
-Status add(const Arguments& arguments) {
+Status add(const UserArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   nlohmann::json args = {{"name", arguments.name}};
   if (arguments.id != 0)
@@ -88,7 +88,7 @@ Status add(const Arguments& arguments) {
   return {};
 }
 
-Status set_password(const Arguments& arguments) {
+Status set_password(const UserArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   TROTH_TRY(const auto found, admin.call("user-show", {{"name", arguments.name}}, Needs::Ticket));
   TROTH_TRY(const NewPassword made, new_password(arguments, arguments.name));
@@ -102,35 +102,35 @@ Status set_password(const Arguments& arguments) {
   return {};
 }
 
-Status list(const Arguments& arguments) {
+Status list(const UserArguments& arguments) {
   return list_all(arguments, {.operation = "user-list",
                               .args = nlohmann::json::object(),
                               .list = "users",
                               .line = principal_line});
 }
 
-Status show_one(const Arguments& arguments) {
+Status show_one(const UserArguments& arguments) {
   return show_principal(arguments, arguments.name);
 }
 
-Status change(const Arguments& arguments, const char* operation, const char* done) {
+Status change(const UserArguments& arguments, const char* operation, const char* done) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   TROTH_TRY(const auto answer, admin.call(operation, {{"name", arguments.name}}, Needs::Fresh));
   static_cast<void>(answer);
   print(fmt::format("{} {}.\n", done, arguments.name));
   return {};
 }
-Status disable(const Arguments& arguments) {
+Status disable(const UserArguments& arguments) {
   return change(arguments, "user-disable", "No tickets are given any more to");
 }
-Status enable(const Arguments& arguments) {
+Status enable(const UserArguments& arguments) {
   return change(arguments, "user-enable", "Tickets are given again to");
 }
-Status remove(const Arguments& arguments) {
+Status remove(const UserArguments& arguments) {
   return change(arguments, "user-delete", "Deleted");
 }
 
-Status set_policy(const Arguments& arguments) {
+Status set_policy(const UserArguments& arguments) {
   TROTH_TRY(Admin admin, Admin::open(arguments));
   TROTH_TRY(const auto answer,
             admin.call("user-policy", {{"name", arguments.name}, {"policy", arguments.policy}},
@@ -141,7 +141,7 @@ Status set_policy(const Arguments& arguments) {
   return {};
 }
 
-void add_password_options(Command command, Arguments& arguments) {
+void add_password_options(Command command, UserArguments& arguments) {
   command.add_flag("--new-password-stdin", arguments.new_password_stdin,
                    "Read the new password from standard input's next line.");
   command.add_flag("--random-password", arguments.random,
@@ -151,7 +151,7 @@ void add_password_options(Command command, Arguments& arguments) {
 }  // namespace
 
 void add_user_commands(Command app, Session& session) {
-  using Group = CommandGroup<Arguments>;
+  using Group = CommandGroup<UserArguments>;
   Group own(app, session);
   auto passwd = own.add("passwd", "Change your password.", &change_own, false);
   add_password_options(passwd.command, *passwd.arguments);

@@ -106,9 +106,9 @@ int tickets(const std::string& cell, bool json) {
   return kExitOk;
 }
 
-using Run = int (*)(const std::string& cell, bool json);
+using OwnRun = int (*)(const std::string& cell, bool json);
 
-void add(Command app, Session& session, const char* name, const char* help, Run run) {
+void add(Command app, Session& session, const char* name, const char* help, OwnRun run) {
   struct Arguments {
     std::string cell;
     bool json = false;

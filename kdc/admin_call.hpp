@@ -32,6 +32,10 @@ struct AdminTools {
 enum class AdminRight : std::uint8_t { Anybody, Self, Administrator, Auditor };
 enum class Fresh : std::uint8_t { NotNeeded, Needed };
 enum class Changes : std::uint8_t { Nothing, Something };
+// As the tables of calls say it.
+inline constexpr auto kFresh = Fresh::Needed;
+inline constexpr auto kLook = Changes::Nothing;
+inline constexpr auto kChange = Changes::Something;
 
 // Lives for the length of a handler, in its thread.
 class AdminCall {

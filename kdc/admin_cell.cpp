@@ -257,10 +257,7 @@ Result<Reply> dump_database(AdminCall& call) {
   return reply;
 }
 
-constexpr auto kFresh = Fresh::Needed;
-constexpr auto kChange = Changes::Something;
-constexpr auto kLook = Changes::Nothing;
-constexpr AdminOperation kOperations[] = {
+constexpr AdminOperation kCellOperations[] = {
     {"policy-list", AdminRight::Anybody, Fresh::NotNeeded, kLook, policy_list},
     {"policy-set", AdminRight::Administrator, kFresh, kChange, policy_set},
     {"policy-delete", AdminRight::Administrator, kFresh, kChange, policy_delete},
@@ -274,7 +271,7 @@ constexpr AdminOperation kOperations[] = {
 }  // namespace
 
 std::span<const AdminOperation> cell_operations() {
-  return kOperations;
+  return kCellOperations;
 }
 
 }  // namespace kdc

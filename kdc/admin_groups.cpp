@@ -175,21 +175,20 @@ Result<Reply> group_show(AdminCall& call) {
 
 constexpr auto kAnybody = AdminRight::Anybody;
 constexpr auto kAsItComes = Fresh::NotNeeded;  // the handler knows the group
-constexpr auto kChange = Changes::Something;
-constexpr AdminOperation kOperations[] = {
+constexpr AdminOperation kGroupOperations[] = {
     {"group-create", kAnybody, kAsItComes, kChange, group_create},
     {"group-add", kAnybody, kAsItComes, kChange, group_add},
     {"group-remove", kAnybody, kAsItComes, kChange, group_remove},
     {"group-owner", kAnybody, kAsItComes, kChange, group_owner},
     {"group-delete", kAnybody, kAsItComes, kChange, group_delete},
-    {"group-list", kAnybody, Fresh::NotNeeded, Changes::Nothing, group_list},
-    {"group-show", kAnybody, Fresh::NotNeeded, Changes::Nothing, group_show},
+    {"group-list", kAnybody, Fresh::NotNeeded, kLook, group_list},
+    {"group-show", kAnybody, Fresh::NotNeeded, kLook, group_show},
 };
 
 }  // namespace
 
 std::span<const AdminOperation> group_operations() {
-  return kOperations;
+  return kGroupOperations;
 }
 
 }  // namespace kdc

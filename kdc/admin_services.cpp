@@ -110,12 +110,10 @@ Result<Reply> service_delete(AdminCall& call) {
   return nothing_to_say();
 }
 
-constexpr auto kFresh = Fresh::Needed;
-constexpr auto kChange = Changes::Something;
-constexpr AdminOperation kOperations[] = {
+constexpr AdminOperation kServiceOperations[] = {
     {"service-add", AdminRight::Administrator, kFresh, kChange, service_add},
-    {"service-list", AdminRight::Administrator, Fresh::NotNeeded, Changes::Nothing, service_list},
-    {"service-keytab", AdminRight::Self, kFresh, Changes::Nothing, service_keytab},
+    {"service-list", AdminRight::Administrator, Fresh::NotNeeded, kLook, service_list},
+    {"service-keytab", AdminRight::Self, kFresh, kLook, service_keytab},
     {"service-rotate", AdminRight::Self, kFresh, kChange, service_rotate},
     {"service-activate", AdminRight::Self, kFresh, kChange, service_activate},
     {"service-delete", AdminRight::Administrator, kFresh, kChange, service_delete},
@@ -124,7 +122,7 @@ constexpr AdminOperation kOperations[] = {
 }  // namespace
 
 std::span<const AdminOperation> service_operations() {
-  return kOperations;
+  return kServiceOperations;
 }
 
 }  // namespace kdc

@@ -278,14 +278,12 @@ Result<Reply> user_policy(AdminCall& call) {
   return nothing_to_say();
 }
 
-constexpr auto kFresh = Fresh::Needed;
-constexpr auto kChange = Changes::Something;
-constexpr AdminOperation kOperations[] = {
-    {"whoami", AdminRight::Anybody, Fresh::NotNeeded, Changes::Nothing, whoami},
+constexpr AdminOperation kUserOperations[] = {
+    {"whoami", AdminRight::Anybody, Fresh::NotNeeded, kLook, whoami},
     {"passwd", AdminRight::Anybody, kFresh, kChange, passwd},
     {"user-add", AdminRight::Administrator, kFresh, kChange, user_add},
-    {"user-list", AdminRight::Administrator, Fresh::NotNeeded, Changes::Nothing, user_list},
-    {"user-show", AdminRight::Self, Fresh::NotNeeded, Changes::Nothing, user_show},
+    {"user-list", AdminRight::Administrator, Fresh::NotNeeded, kLook, user_list},
+    {"user-show", AdminRight::Self, Fresh::NotNeeded, kLook, user_show},
     {"user-disable", AdminRight::Administrator, kFresh, kChange, user_disable},
     {"user-enable", AdminRight::Administrator, kFresh, kChange, user_enable},
     {"user-delete", AdminRight::Administrator, kFresh, kChange, user_delete},
@@ -296,7 +294,7 @@ constexpr AdminOperation kOperations[] = {
 }  // namespace
 
 std::span<const AdminOperation> user_operations() {
-  return kOperations;
+  return kUserOperations;
 }
 
 }  // namespace kdc

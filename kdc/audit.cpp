@@ -22,11 +22,11 @@ using common::db::WriteTx;
 constexpr std::size_t kReadAtOnce = 1000;
 constexpr std::size_t kTrimmedAtOnce = 1000;
 
-constexpr std::string_view kColumns =
+constexpr std::string_view kRecordColumns =
     "SELECT seq, at, event, actor, actor_name, subject, source, outcome, times, details, hash "
     "FROM audit ";
 
-AuditRecord from_row(const Statement& row) {
+AuditRecord record_from_row(const Statement& row) {
   return {.seq = row.column_uint64(0),
           .at = time_from(row.column_int64(1)),
           .event = std::string(row.column_text(2)),
@@ -74,7 +74,8 @@ struct Walk {
 };
 
 Status walk_some(ReadTx& tx, const common::crypto::Secret& key, Walk& walk) {
-  static const std::string sql = std::string(kColumns) + "WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+  static const std::string sql =
+      std::string(kRecordColumns) + "WHERE seq > ?1 ORDER BY seq LIMIT ?2";
   TROTH_TRY(const Ends ends, read_ends(tx));
   if (ends.anchor_seq > walk.at) {  // trimmed while we walked
     walk.at = ends.anchor_seq;
@@ -86,7 +87,7 @@ Status walk_some(ReadTx& tx, const common::crypto::Secret& key, Walk& walk) {
     TROTH_TRY(const bool more, rows.step());
     if (!more)
       break;
-    const AuditRecord record = from_row(rows);
+    const AuditRecord record = record_from_row(rows);
     if (record.seq != walk.at + 1) {
       walk.broken(walk.at + 1, fmt::format("record {} is missing", walk.at + 1));
       return {};
@@ -199,7 +200,7 @@ Status AuditLog::flush(Refusals::Which counted) {
 }
 
 Result<std::vector<AuditRecord>> AuditLog::list(const AuditQuery& query) {
-  static const std::string sql = std::string(kColumns) +
+  static const std::string sql = std::string(kRecordColumns) +
                                  "WHERE seq > ?1 AND (?2 = '' OR event = ?2) AND "
                                  "(?3 = '' OR subject = ?3 OR actor_name = ?3) ORDER BY seq LIMIT "
                                  "?4";
@@ -211,7 +212,7 @@ Result<std::vector<AuditRecord>> AuditLog::list(const AuditQuery& query) {
       TROTH_TRY(const bool more, rows.step());
       if (!more)
         return found;
-      found.push_back(from_row(rows));
+      found.push_back(record_from_row(rows));
     }
   });
 }

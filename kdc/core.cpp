@@ -23,8 +23,6 @@ using common::crypto::Secret;
 using common::db::ReadTx;
 using common::db::WriteTx;
 
-// A disk that does not sync within this time is as good as failed.
-constexpr std::chrono::seconds kSyncPatience{10};
 // A KDC that was stopped for longer keeps what is old longer: its clock may have been set wrong.
 constexpr Millis kLongestStop = std::chrono::days(1);
 

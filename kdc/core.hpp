@@ -3,6 +3,7 @@
 // What all parts of the KDC's storage stand on: the database, the keys that open it, and the one
 // way to change it. Internal: others use Database (database.hpp).
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -14,6 +15,9 @@
 #include "kdc/refusals.hpp"
 
 namespace kdc {
+
+// A disk that does not sync within this time is as good as failed.
+inline constexpr std::chrono::seconds kSyncPatience{10};
 
 // Who may make a change; checked in its transaction.
 enum class Right : std::uint8_t {

@@ -31,7 +31,6 @@ constexpr common::db::Migration kMigrations[] = {{kSchemaSql}, {kRingOfUsers}};
 
 // A walk through everything (a dump) is a long read.
 constexpr std::chrono::seconds kLongestRead{60};
-constexpr std::chrono::seconds kSyncPatience{10};
 // Stored results of operations are for repetitions of a request whose answer was lost.
 constexpr Millis kOperationKept = std::chrono::days(7);
 constexpr std::uint64_t kMostOperations = 100'000;

@@ -23,7 +23,7 @@ using common::wire::KdcDumpEnd;
 using common::wire::KdcDumpHeader;
 using common::wire::KdcDumpRow;
 
-constexpr std::chrono::seconds kSyncPatience{60};
+constexpr std::chrono::seconds kDumpPatience{60};
 
 constexpr DumpedTable kTables[] = {
     {"cell",
@@ -213,7 +213,7 @@ Status load(const DatabaseOptions& options, std::string_view text, const common:
     TROTH_FAILPOINT_TRY("kdc.load.before_commit");
     return open_database_secret(tx, masters).map([](const common::crypto::Secret&) {});
   }));
-  TROTH_TRY_VOID(db->wait_stable(number, clock.now() + kSyncPatience));
+  TROTH_TRY_VOID(db->wait_stable(number, clock.now() + kDumpPatience));
   return db->close();
 }
 

@@ -14,12 +14,13 @@ using common::db::ReadTx;
 using common::db::Statement;
 using common::db::WriteTx;
 
-constexpr std::string_view kColumns = "SELECT id, name, owner, created, changed FROM user_group ";
+constexpr std::string_view kGroupColumns =
+    "SELECT id, name, owner, created, changed FROM user_group ";
 
 // Changes that one answer lists; a service that is further behind starts anew.
 constexpr std::size_t kMostChanges = 10'000;
 
-Group from_row(const Statement& row) {
+Group group_from_row(const Statement& row) {
   return {.id = Id(static_cast<std::uint32_t>(row.column_uint64(0))),
           .name = std::string(row.column_text(1)),
           .owner = Id(static_cast<std::uint32_t>(row.column_uint64(2))),
@@ -27,18 +28,18 @@ Group from_row(const Statement& row) {
           .changed = time_from(row.column_int64(4))};
 }
 
-Result<std::optional<Group>> one(Result<Statement> found) {
+Result<std::optional<Group>> one_group(Result<Statement> found) {
   TROTH_TRY(Statement row, std::move(found));
   std::optional<Group> group;
   TROTH_TRY(const bool exists, row.step());
   if (exists)
-    group = from_row(row);
+    group = group_from_row(row);
   return group;
 }
 
 Result<std::optional<Group>> group_named(ReadTx& tx, std::string_view name) {
-  static const std::string sql = std::string(kColumns) + "WHERE name = ?1";
-  return one(tx.query(sql, name));
+  static const std::string sql = std::string(kGroupColumns) + "WHERE name = ?1";
+  return one_group(tx.query(sql, name));
 }
 
 Result<Group> need_group(ReadTx& tx, Id id) {
@@ -119,8 +120,8 @@ Status check_prefix(ReadTx& tx, std::string_view name) {
 }  // namespace
 
 Result<std::optional<Group>> find_group(ReadTx& tx, Id id) {
-  static const std::string sql = std::string(kColumns) + "WHERE id = ?1";
-  return one(tx.query(sql, id.value));
+  static const std::string sql = std::string(kGroupColumns) + "WHERE id = ?1";
+  return one_group(tx.query(sql, id.value));
 }
 
 Status insert_group(WriteTx& tx, Id id, std::string_view name, Id owner, Time now) {
@@ -147,14 +148,15 @@ Result<std::optional<Group>> Groups::find(Id id) {
 
 Result<std::vector<Group>> Groups::list(const std::string& after, std::size_t limit) {
   return core_.read([&](ReadTx& tx) -> Result<std::vector<Group>> {
-    static const std::string sql = std::string(kColumns) + "WHERE name > ?1 ORDER BY name LIMIT ?2";
+    static const std::string sql =
+        std::string(kGroupColumns) + "WHERE name > ?1 ORDER BY name LIMIT ?2";
     TROTH_TRY(auto rows, tx.query(sql, after, std::min(limit, kMostListed)));
     std::vector<Group> found;
     for (;;) {
       TROTH_TRY(const bool more, rows.step());
       if (!more)
         return found;
-      found.push_back(from_row(rows));
+      found.push_back(group_from_row(rows));
     }
   });
 }
@@ -176,7 +178,7 @@ Result<std::vector<Group>> Groups::list_of(Id principal, const std::string& afte
       TROTH_TRY(const bool more, rows.step());
       if (!more)
         return found;
-      found.push_back(from_row(rows));
+      found.push_back(group_from_row(rows));
     }
   });
 }

@@ -26,10 +26,10 @@ using common::db::WriteTx;
 
 constexpr std::size_t kMostSalt = 256;  // cell, name and 16 random bytes
 
-constexpr std::string_view kColumns =
+constexpr std::string_view kKeyColumns =
     "SELECT kvno, purpose, state, not_after, created, salt, log2_n, r, p, master, sealed FROM key ";
 
-Result<StoredKey> from_row(const Statement& row, Core& core, Id principal) {
+Result<StoredKey> key_from_row(const Statement& row, Core& core, Id principal) {
   StoredKey key{.kvno = static_cast<Kvno>(row.column_uint64(0)),
                 .purpose = static_cast<KeyPurpose>(row.column_uint64(1)),
                 .state = static_cast<KeyState>(row.column_uint64(2)),
@@ -52,25 +52,26 @@ Result<StoredKey> from_row(const Statement& row, Core& core, Id principal) {
 }
 
 Result<std::optional<StoredKey>> find_key(ReadTx& tx, Core& core, Id principal, Kvno kvno) {
-  static const std::string sql = std::string(kColumns) + "WHERE principal = ?1 AND kvno = ?2";
+  static const std::string sql = std::string(kKeyColumns) + "WHERE principal = ?1 AND kvno = ?2";
   std::optional<StoredKey> key;
   TROTH_TRY(auto row, tx.query(sql, principal.value, kvno));
   TROTH_TRY(const bool exists, row.step());
   if (exists) {
-    TROTH_TRY(key, from_row(row, core, principal));
+    TROTH_TRY(key, key_from_row(row, core, principal));
   }
   return key;
 }
 
 Result<std::vector<StoredKey>> all_keys(ReadTx& tx, Core& core, Id principal) {
-  static const std::string sql = std::string(kColumns) + "WHERE principal = ?1 ORDER BY kvno DESC";
+  static const std::string sql =
+      std::string(kKeyColumns) + "WHERE principal = ?1 ORDER BY kvno DESC";
   std::vector<StoredKey> keys;
   TROTH_TRY(auto rows, tx.query(sql, principal.value));
   for (;;) {
     TROTH_TRY(const bool more, rows.step());
     if (!more)
       return keys;
-    TROTH_TRY(StoredKey key, from_row(rows, core, principal));
+    TROTH_TRY(StoredKey key, key_from_row(rows, core, principal));
     keys.push_back(std::move(key));
   }
 }

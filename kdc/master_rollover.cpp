@@ -16,8 +16,6 @@ using common::crypto::Secret;
 using common::db::ReadTx;
 using common::db::WriteTx;
 
-constexpr std::chrono::seconds kSyncPatience{10};
-
 const Change kBegin{.event = "master.begin", .subject = "master key"};
 
 struct SealedRow {

@@ -13,7 +13,7 @@ using common::db::ReadTx;
 using common::db::Statement;
 using common::db::WriteTx;
 
-Policy from_row(const Statement& row) {
+Policy policy_from_row(const Statement& row) {
   return {.name = std::string(row.column_text(0)),
           .ticket_life = Millis(row.column_int64(1)),
           .renewable_life = Millis(row.column_int64(2)),
@@ -79,7 +79,7 @@ Result<Policy> policy_of(ReadTx& tx, Kind kind, std::string_view name) {
   TROTH_TRY(const bool exists, row.step());
   if (!exists)
     return fail(ErrorCode::NotFound, "there is no policy {}", wanted);
-  Policy policy = from_row(row);
+  Policy policy = policy_from_row(row);
   if (kind != Kind::User)
     policy.renewable_life = Millis(0);
   return policy;
@@ -104,7 +104,7 @@ Result<std::vector<Policy>> Policies::list() {
       TROTH_TRY(const bool more, rows.step());
       if (!more)
         return all;
-      all.push_back(from_row(rows));
+      all.push_back(policy_from_row(rows));
     }
   });
 }

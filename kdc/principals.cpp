@@ -16,7 +16,7 @@ using common::db::ReadTx;
 using common::db::Statement;
 using common::db::WriteTx;
 
-Principal from_row(const Statement& row) {
+Principal principal_from_row(const Statement& row) {
   Principal principal{.id = Id(static_cast<std::uint32_t>(row.column_uint64(0))),
                       .kind = static_cast<Kind>(row.column_uint64(2)),
                       .name = std::string(row.column_text(1)),
@@ -32,12 +32,12 @@ Principal from_row(const Statement& row) {
   return principal;
 }
 
-Result<std::optional<Principal>> one(Result<Statement> found) {
+Result<std::optional<Principal>> one_principal(Result<Statement> found) {
   TROTH_TRY(Statement row, std::move(found));
   std::optional<Principal> principal;
   TROTH_TRY(const bool exists, row.step());
   if (exists)
-    principal = from_row(row);
+    principal = principal_from_row(row);
   return principal;
 }
 
@@ -72,19 +72,19 @@ Status need_no_groups(ReadTx& tx, const Principal& principal) {
               principal.name, row.column_text(0), principal.name);
 }
 
-constexpr std::string_view kColumns =
+constexpr std::string_view kPrincipalColumns =
     "SELECT id, name, kind, disabled, kvno, last_kvno, password_end, policy, created, changed ";
 
 }  // namespace
 
 Result<std::optional<Principal>> find_principal(ReadTx& tx, std::string_view name) {
-  static const std::string sql = std::string(kColumns) + "FROM principal WHERE name = ?1";
-  return one(tx.query(sql, name));
+  static const std::string sql = std::string(kPrincipalColumns) + "FROM principal WHERE name = ?1";
+  return one_principal(tx.query(sql, name));
 }
 
 Result<std::optional<Principal>> find_principal(ReadTx& tx, Id id) {
-  static const std::string sql = std::string(kColumns) + "FROM principal WHERE id = ?1";
-  return one(tx.query(sql, id.value));
+  static const std::string sql = std::string(kPrincipalColumns) + "FROM principal WHERE id = ?1";
+  return one_principal(tx.query(sql, id.value));
 }
 
 Result<Principal> need_principal(ReadTx& tx, std::string_view name) {
@@ -127,7 +127,7 @@ Result<std::vector<Principal>> Principals::list(std::optional<Kind> kind, const 
                                                 std::size_t limit) {
   return core_.read([&](ReadTx& tx) -> Result<std::vector<Principal>> {
     static const std::string sql =
-        std::string(kColumns) +
+        std::string(kPrincipalColumns) +
         "FROM principal WHERE name > ?1 AND (?2 = 0 OR kind = ?2) ORDER BY name LIMIT ?3";
     TROTH_TRY(auto rows, tx.query(sql, after, kind ? static_cast<int>(*kind) : 0,
                                   std::min(limit, kMostListed)));
@@ -136,7 +136,7 @@ Result<std::vector<Principal>> Principals::list(std::optional<Kind> kind, const 
       TROTH_TRY(const bool more, rows.step());
       if (!more)
         return found;
-      found.push_back(from_row(rows));
+      found.push_back(principal_from_row(rows));
     }
   });
 }

@@ -16,13 +16,6 @@ using test_support::sample_file;
 
 namespace {
 
-// What check_golden() pins, and back from its file.
-Bytes golden(const std::string& file, const Bytes& bytes) {
-  check_golden(file, wire::to_hex(bytes) + "\n");
-  const std::string text = read_golden(file);
-  return wire::from_hex(text.substr(0, text.size() - 1)).value();
-}
-
 Fid fid(std::uint64_t node) {
   return {VolumeId(3), NodeId(node)};
 }

@@ -73,13 +73,6 @@ Bytes sealed(const crypto::Secret& key, const Bytes& plain, const Bytes& associa
   return crypto::seal_with_nonce_for_test(key, filled(12, 0x55), plain, associated).value();
 }
 
-// What check_golden() pins, and back from its file.
-Bytes golden(const std::string& file, const Bytes& bytes) {
-  check_golden(file, wire::to_hex(bytes) + "\n");
-  const std::string text = read_golden(file);
-  return wire::from_hex(text.substr(0, text.size() - 1)).value();
-}
-
 Bytes ticket_head(std::string_view service, std::uint32_t kvno) {
   wire::BinaryWriter out;
   out.u8(1).u8(7).text(kCell).text(service).u32(kvno);

@@ -22,7 +22,7 @@ namespace {
 
 using fileproto::ByteRange;
 
-constexpr std::string_view kMagic = "troth download 1";
+constexpr std::string_view kDownloadMagic = "troth download 1";
 // Beyond, one bit for each piece would not fit the memory of a transfer: those begin anew.
 constexpr std::uint64_t kMostPieces = 256 * 1024;
 
@@ -115,7 +115,7 @@ Result<crypto::Digest> Download::key() const {
 
 Bytes Download::encode_done() const {
   wire::BinaryWriter out;
-  out.fixed(as_bytes(kMagic)).u64(node_.size).u64(node_.data_version.value);
+  out.fixed(as_bytes(kDownloadMagic)).u64(node_.size).u64(node_.data_version.value);
   Bytes bits((done_.size() + 7) / 8);
   for (std::size_t i = 0; i < done_.size(); ++i) {
     if (done_[i])
@@ -126,8 +126,8 @@ Bytes Download::encode_done() const {
 
 bool Download::decode_done(ByteView bytes) {
   wire::BinaryReader in(bytes);
-  const auto magic = in.fixed(kMagic.size());
-  if (!magic || as_text(*magic) != kMagic)
+  const auto magic = in.fixed(kDownloadMagic.size());
+  if (!magic || as_text(*magic) != kDownloadMagic)
     return false;
   const auto size = in.u64();
   const auto version = in.u64();

@@ -6,25 +6,9 @@
 
 #include <cerrno>
 
+#include "common/fileclient/transfer/file_time.hpp"
+
 namespace common::fileclient {
-namespace {
-
-constexpr std::int64_t kNsPerS = 1'000'000'000;
-
-timespec time_of(fileproto::FileTime ns) {
-  std::int64_t seconds = ns / kNsPerS;
-  std::int64_t rest = ns % kNsPerS;
-  if (rest < 0) {
-    rest += kNsPerS;
-    --seconds;
-  }
-  timespec time{};
-  time.tv_sec = seconds;
-  time.tv_nsec = rest;
-  return time;
-}
-
-}  // namespace
 
 Result<LocalFile> LocalFile::open(const DownloadTarget& target, const std::string& key) {
   std::string name = ".troth-get-" + key;

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "common/crypto/random.hpp"
+#include "common/fileclient/transfer/file_time.hpp"
 #include "common/fileclient/transfer/resume_file.hpp"
 #include "common/fileclient/transfer/upload_state.hpp"
 
@@ -30,12 +31,11 @@ Result<SourceStamp> stamp_of(int fd) {
     return fail_errno(errno, "look at the local file");
   if (!S_ISREG(info.st_mode))
     return fail(ErrorCode::InvalidArgument, "not a regular file");
-  constexpr std::int64_t kNsPerS = 1'000'000'000;
   return SourceStamp{.device = info.st_dev,
                      .inode = info.st_ino,
                      .size = static_cast<std::uint64_t>(info.st_size),
-                     .mtime_ns = info.st_mtim.tv_sec * kNsPerS + info.st_mtim.tv_nsec,
-                     .ctime_ns = info.st_ctim.tv_sec * kNsPerS + info.st_ctim.tv_nsec};
+                     .mtime_ns = ns_of(info.st_mtim),
+                     .ctime_ns = ns_of(info.st_ctim)};
 }
 
 Status read_at(int fd, std::uint64_t offset, std::span<std::byte> into) {

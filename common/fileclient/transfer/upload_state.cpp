@@ -7,7 +7,7 @@
 namespace common::fileclient {
 namespace {
 
-constexpr std::string_view kMagic = "troth upload 1";
+constexpr std::string_view kUploadMagic = "troth upload 1";
 
 using fileproto::ByteRange;
 
@@ -15,7 +15,7 @@ using fileproto::ByteRange;
 
 Bytes encode(const UploadState& state) {
   wire::BinaryWriter out;
-  out.fixed(as_bytes(kMagic));
+  out.fixed(as_bytes(kUploadMagic));
   out.u64(state.source.device).u64(state.source.inode).u64(state.source.size);
   out.u64(static_cast<std::uint64_t>(state.source.mtime_ns));
   out.u64(static_cast<std::uint64_t>(state.source.ctime_ns));
@@ -26,8 +26,8 @@ Bytes encode(const UploadState& state) {
 
 Result<UploadState> decode_upload_state(ByteView bytes) {
   wire::BinaryReader in(bytes);
-  TROTH_TRY(const auto magic, in.fixed(kMagic.size()));
-  if (as_text(magic) != kMagic)
+  TROTH_TRY(const auto magic, in.fixed(kUploadMagic.size()));
+  if (as_text(magic) != kUploadMagic)
     return fail(ErrorCode::Unsupported, "the state of another kind of transfer");
   UploadState state;
   TROTH_TRY(state.source.device, in.u64());

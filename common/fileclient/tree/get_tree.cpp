@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "common/fileclient/transfer/download.hpp"
+#include "common/fileclient/transfer/file_time.hpp"
 #include "common/fileclient/transfer/work_queue.hpp"
 #include "common/fileclient/tree/tree_walk.hpp"
 #include "common/io/unique_fd.hpp"
@@ -23,14 +24,6 @@ constexpr std::uint64_t kBytesAtOnce = std::uint64_t{8} << 20;
 constexpr std::size_t kDirectoriesAtOnce = 64;  // each keeps a descriptor open
 // Directories on the way down that are kept open; deeper ones are left one by one.
 constexpr std::size_t kLevelsKept = 100;
-constexpr std::int64_t kNsPerS = 1'000'000'000;
-
-timespec time_of(fileproto::FileTime ns) {
-  timespec time{};
-  time.tv_sec = ns / kNsPerS - (ns % kNsPerS < 0 ? 1 : 0);
-  time.tv_nsec = (ns % kNsPerS + kNsPerS) % kNsPerS;
-  return time;
-}
 
 // A local directory in the making. Its mode and time are set when nobody puts files into it any
 // more, which is when the last of those who hold it lets go.
@@ -199,7 +192,7 @@ Status TreeGet::take_file(const TreeEntry& entry) {
       return {};
     }
     if (options_.skip_unchanged && static_cast<std::uint64_t>(info.st_size) == entry.node.size &&
-        info.st_mtim.tv_sec * kNsPerS + info.st_mtim.tv_nsec == entry.node.mtime) {
+        ns_of(info.st_mtim) == entry.node.mtime) {
       ++report_.unchanged;
       return {};
     }

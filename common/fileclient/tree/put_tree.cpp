@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 
+#include "common/fileclient/transfer/file_time.hpp"
 #include "common/fileclient/transfer/work_queue.hpp"
 #include "common/fileclient/tree/small_files.hpp"
 #include "common/fileclient/tree/tree_walk.hpp"
@@ -20,11 +21,6 @@ namespace {
 
 constexpr std::size_t kMkdirsAtOnce = 200;
 constexpr std::size_t kTimesAtOnce = 500;
-constexpr std::int64_t kNsPerS = 1'000'000'000;
-
-fileproto::FileTime mtime_of(const struct stat& info) {
-  return info.st_mtim.tv_sec * kNsPerS + info.st_mtim.tv_nsec;
-}
 
 Result<std::vector<std::string>> names_in(int directory) {
   UniqueFd fd(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -58,7 +54,7 @@ struct Below {
   bool made = false;  // by us, so that nothing is in it
 };
 
-struct Level {
+struct PutLevel {
   Fid remote;
   std::size_t path_length = 0;
   std::vector<Below> directories;  // still to be gone into; the last one first
@@ -77,14 +73,14 @@ class TreePut {
   [[nodiscard]] std::string path_of(const std::string& name) const { return joined(path_, name); }
 
   Status open_level(Fid remote, bool made);
-  Status take(const std::string& name, const fileproto::Attributes* there, Level& level);
+  Status take(const std::string& name, const fileproto::Attributes* there, PutLevel& level);
   Status take_file(const std::string& name, const struct stat& info,
                    const fileproto::Attributes* there, Fid dir);
   Status take_link(const std::string& name, const struct stat& info,
                    const fileproto::Attributes* there, Fid dir);
   Status take_large(const std::string& name, const struct stat& info,
                     const fileproto::Attributes* there, Fid dir);
-  Status make_directories(Level& level);
+  Status make_directories(PutLevel& level);
   Status add_small(SmallFile file);
   void send_small();
   Status descend();
@@ -98,7 +94,7 @@ class TreePut {
   const TreeOptions& options_;
   UniqueFd here_;  // the local directory that we are in
   std::string path_;
-  std::vector<Level> levels_;
+  std::vector<PutLevel> levels_;
   SmallFiles small_;
   std::vector<fileproto::Change> times_;  // of directories, set when nothing below changes any more
   Locked<std::optional<Error>> end_;      // what a piece of work ended everything with
@@ -153,7 +149,7 @@ Status TreePut::take_link(const std::string& name, const struct stat& info,
     return {};
   }
   target.resize(static_cast<std::size_t>(length));
-  SmallFile link{dir, name, path_of(name), 0777, mtime_of(info), {}, {}, std::move(target)};
+  SmallFile link{dir, name, path_of(name), 0777, ns_of(info.st_mtim), {}, {}, std::move(target)};
   return add_small(std::move(link));
 }
 
@@ -167,7 +163,7 @@ Status TreePut::take_large(const std::string& name, const struct stat& info,
   UploadTarget target{dir, name, {}};
   if (there != nullptr)
     target.existing = *there;
-  const UploadSource source{fd.get(), info.st_mode & 07777U, mtime_of(info)};
+  const UploadSource source{fd.get(), info.st_mode & 07777U, ns_of(info.st_mtim)};
   const auto sent = upload(client_, source, target, options_.transfer);
   if (!sent)
     return report_or_end(path_of(name), sent.error());
@@ -187,7 +183,7 @@ Status TreePut::take_file(const std::string& name, const struct stat& info,
     return {};
   }
   if (there != nullptr && options_.skip_unchanged && there->size == size &&
-      there->mtime == mtime_of(info)) {
+      there->mtime == ns_of(info.st_mtim)) {
     ++report_.unchanged;
     return {};
   }
@@ -204,7 +200,7 @@ Status TreePut::take_file(const std::string& name, const struct stat& info,
     report_.problem(path_of(name), fail_errno(errno, "open").value());
     return {};
   }
-  SmallFile file{dir,         name, path_of(name), info.st_mode & 07777U, mtime_of(info), {},
+  SmallFile file{dir,         name, path_of(name), info.st_mode & 07777U, ns_of(info.st_mtim), {},
                  Bytes(size), {}};
   if (there != nullptr)
     file.existing = *there;
@@ -225,7 +221,7 @@ Status TreePut::take_file(const std::string& name, const struct stat& info,
   return add_small(std::move(file));
 }
 
-Status TreePut::take(const std::string& name, const fileproto::Attributes* there, Level& level) {
+Status TreePut::take(const std::string& name, const fileproto::Attributes* there, PutLevel& level) {
   struct stat info {};
   if (::fstatat(here_.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno != ENOENT)
@@ -260,7 +256,7 @@ Status TreePut::take(const std::string& name, const fileproto::Attributes* there
   return {};
 }
 
-Status TreePut::make_directories(Level& level) {
+Status TreePut::make_directories(PutLevel& level) {
   std::vector<Below*> missing;
   for (Below& below : level.directories) {
     if (below.fid.node == NodeId{})
@@ -299,7 +295,7 @@ Status TreePut::make_directories(Level& level) {
 
 // All entries of the directory that we are in, against those that are there already.
 Status TreePut::open_level(Fid remote, bool made) {
-  Level level;
+  PutLevel level;
   level.remote = remote;
   level.path_length = path_.size();
   const auto names = names_in(here_.get());
@@ -338,7 +334,7 @@ Status TreePut::descend() {
   fileproto::Setattr times;
   times.fid = below.fid;
   times.mode = below.info.st_mode & 07777U;
-  times.mtime = fileproto::SetTime{mtime_of(below.info)};
+  times.mtime = fileproto::SetTime{ns_of(below.info.st_mtim)};
   times_.emplace_back(times);
   here_ = std::move(next);
   path_ = path;

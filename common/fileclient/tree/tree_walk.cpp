@@ -12,7 +12,7 @@ constexpr std::uint32_t kPage = 2'048;
 // walk comes back.
 constexpr std::size_t kFull = 32;
 
-struct Level {
+struct WalkLevel {
   Fid fid;
   Fid dir;
   std::string name;
@@ -35,11 +35,11 @@ class Walk {
   }
 
  private:
-  [[nodiscard]] TreeEntry entry_of(const Level& level, std::size_t depth) const {
+  [[nodiscard]] TreeEntry entry_of(const WalkLevel& level, std::size_t depth) const {
     return {level.fid, level.dir, level.name, path_, level.node, depth};
   }
 
-  Status take(Level level) {
+  Status take(WalkLevel level) {
     TROTH_TRY(const bool into, visitor_.enter(entry_of(level, levels_.size())));
     if (!into || level.node.kind != fileproto::NodeKind::Directory)
       return {};
@@ -57,17 +57,17 @@ class Walk {
     if (!next)
       TROTH_TRY_VOID(visitor_.trouble(path_, next.error()));
     if (!next || *next == nullptr) {
-      const Level level = std::move(levels_.back());
+      const WalkLevel level = std::move(levels_.back());
       levels_.pop_back();
       return visitor_.leave(entry_of(level, depth));
     }
     const fileproto::ListEntry& found = **next;
-    Level level{{levels_.back().fid.volume, found.node.node},
-                levels_.back().fid,
-                found.name,
-                found.node,
-                0,
-                nullptr};
+    WalkLevel level{{levels_.back().fid.volume, found.node.node},
+                    levels_.back().fid,
+                    found.name,
+                    found.node,
+                    0,
+                    nullptr};
     path_ = joined(path_, found.name);
     level.path_length = path_.size();
     if (level.node.attached != VolumeId{} && options_.enter_volumes) {
@@ -77,11 +77,11 @@ class Walk {
     return take(std::move(level));
   }
 
-  Status enter_volume(Level& level) const {
+  Status enter_volume(WalkLevel& level) const {
     TROTH_TRY(const VolumeInfo volume, client_.volumes().find(level.node.attached, options_.calls));
     // A volume that is attached within itself has no end.
     if (std::any_of(levels_.begin(), levels_.end(),
-                    [&](const Level& above) { return above.fid == volume.root(); }))
+                    [&](const WalkLevel& above) { return above.fid == volume.root(); }))
       return fail(ErrorCode::InvalidArgument, "the volume {} is attached within itself",
                   volume.entry.name);
     fileproto::GetattrArgs args;
@@ -100,7 +100,7 @@ class Walk {
   TreeVisitor& visitor_;
   const WalkOptions& options_;
   std::string path_;
-  std::vector<Level> levels_;
+  std::vector<WalkLevel> levels_;
 };
 
 }  // namespace

@@ -33,14 +33,13 @@ std::string describe(const SimMessage& m) {
     if (value != 0)
       text += fmt::format(" {} {}", name, value);
   };
-  using Kind = SimMessage::Kind;
-  if (m.kind == Kind::Fetch || m.kind == Kind::Change)
+  if (m.kind == SimMessage::Kind::Fetch || m.kind == SimMessage::Kind::Change)
     text += fmt::format(" f{}", m.node);
-  if (m.kind == Kind::Change && m.op_kind == OpKind::Replace)
+  if (m.kind == SimMessage::Kind::Change && m.op_kind == OpKind::Replace)
     text += " replace";
-  if (m.kind == Kind::Break)
+  if (m.kind == SimMessage::Kind::Break)
     text += fmt::format(" nodes {:#x}", m.nodes);
-  if (m.kind == Kind::Refused)
+  if (m.kind == SimMessage::Kind::Refused)
     text += m.answer == Answer::Later ? " later" : " stale";
   add("life", m.life);
   add("call", m.call);

@@ -17,7 +17,7 @@ using test_support::TempDir;
 
 namespace {
 
-const WallTime kNow = WallTime(std::chrono::seconds(1'800'000'000));
+const WallTime kRenewal = WallTime(std::chrono::seconds(1'800'000'000));
 
 // A cell on disk.
 struct Fixture {
@@ -26,7 +26,7 @@ struct Fixture {
   std::string certificate = root + "/kdc/server.crt";
   std::string key = root + "/kdc/server.key";
 
-  Fixture() { REQUIRE_OK(init_cell(root, {}, kNow)); }
+  Fixture() { REQUIRE_OK(init_cell(root, {}, kRenewal)); }
   [[nodiscard]] crypto::CertificateAndKey authority() const { return read_authority(root).value(); }
   [[nodiscard]] crypto::CertificateInfo info() const {
     return read_certificate(certificate).value().inspect().value();
@@ -43,7 +43,7 @@ TEST_CASE("renewing moves the end and keeps names and key") {
   const Fixture cell;
   const auto before = cell.info();
   const std::string key_before = test_support::read_file(cell.key).value();
-  REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kNow + 24h * 25));
+  REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kRenewal + 24h * 25));
   const auto after = cell.info();
   CHECK(after.not_after == before.not_after + 24h * 25);
   CHECK(after.addresses == before.addresses);
@@ -56,9 +56,10 @@ TEST_CASE("renewing can replace the key, also of an expired certificate or a los
   const Fixture cell;
   const std::string key_before = test_support::read_file(cell.key).value();
   std::filesystem::remove(cell.key);
-  CHECK_FAILS(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kNow),
+  CHECK_FAILS(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kRenewal),
               ErrorCode::NotFound);
-  REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Replace, kNow + 24h * 99));
+  REQUIRE_OK(
+      renew_files(cell.authority(), cell.certificate, RenewKey::Replace, kRenewal + 24h * 99));
   CHECK(test_support::read_file(cell.key).value() != key_before);
   CHECK(read_certificate(cell.certificate).value().belongs_to(read_key(cell.key).value()));
   struct stat info {};
@@ -73,7 +74,7 @@ TEST_CASE("what is renewed stays its owner's and readable by whom it was") {
   constexpr uid_t kServer = 4711;
   for (const std::string& path : {cell.certificate, cell.key})
     REQUIRE(::chown(path.c_str(), kServer, kServer) == 0);
-  REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Replace, kNow));
+  REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Replace, kRenewal));
   for (const std::string& path : {cell.certificate, cell.key}) {
     CAPTURE(path);
     struct stat info {};
@@ -98,7 +99,7 @@ TEST_CASE("at every moment of a renewal one of two keys belongs to the certifica
     ++seen;
     CHECK(belongs_to(cell.key));
     CHECK_FALSE(belongs_to(waiting));
-    CHECK_FAILS(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kNow),
+    CHECK_FAILS(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kRenewal),
                 ErrorCode::Busy);
     return {};
   });
@@ -108,7 +109,7 @@ TEST_CASE("at every moment of a renewal one of two keys belongs to the certifica
     CHECK(belongs_to(waiting));
     return {};
   });
-  const auto renewed = renew_files(cell.authority(), cell.certificate, RenewKey::Replace, kNow);
+  const auto renewed = renew_files(cell.authority(), cell.certificate, RenewKey::Replace, kRenewal);
   failpoint::disarm_all();
   REQUIRE_OK(renewed);
   CHECK(seen == 2);
@@ -127,15 +128,15 @@ TEST_CASE("the next renewal finishes, or undoes, what a killed one left") {
   SUBCASE("killed before the certificate changed") {
     const std::string key = test_support::read_file(cell.key).value();
     REQUIRE_OK(write_key(waiting, crypto::PrivateKey::generate().value()));
-    REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kNow));
+    REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kRenewal));
     CHECK(test_support::read_file(cell.key).value() == key);
   }
   SUBCASE("killed after it: the waiting key is the one that is kept") {
-    REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Replace, kNow));
+    REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Replace, kRenewal));
     const std::string key = test_support::read_file(cell.key).value();
     std::filesystem::rename(cell.key, waiting);
     copy(old_key, cell.key);
-    REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kNow));
+    REQUIRE_OK(renew_files(cell.authority(), cell.certificate, RenewKey::Keep, kRenewal));
     CHECK(test_support::read_file(cell.key).value() == key);
   }
   CHECK_FALSE(std::filesystem::exists(waiting));
@@ -145,7 +146,7 @@ TEST_CASE("the next renewal finishes, or undoes, what a killed one left") {
 TEST_CASE("a foreign certificate is not renewed") {
   const Fixture cell;
   const Fixture other;
-  const auto status = renew_files(other.authority(), cell.certificate, RenewKey::Keep, kNow);
+  const auto status = renew_files(other.authority(), cell.certificate, RenewKey::Keep, kRenewal);
   CHECK_FAILS(status, ErrorCode::Unauthenticated);
   CHECK(sentence(status).find("not signed by this cell's authority") != std::string::npos);
 }
@@ -178,13 +179,13 @@ TEST_CASE("issued files are new, private and whole") {
                                            .addresses = {},
                                            .validity = 24h};
   const std::string stem = (cell.dir / "laptop").string();
-  const auto files = issue_files(cell.authority(), request, stem, kNow);
+  const auto files = issue_files(cell.authority(), request, stem, kRenewal);
   REQUIRE_OK(files);
   CHECK(read_certificate(files->certificate).value().belongs_to(read_key(files->key).value()));
-  CHECK_FAILS(issue_files(cell.authority(), request, stem, kNow), ErrorCode::AlreadyExists);
+  CHECK_FAILS(issue_files(cell.authority(), request, stem, kRenewal), ErrorCode::AlreadyExists);
   std::filesystem::remove(files->certificate);
-  CHECK_FAILS(issue_files(cell.authority(), request, stem, kNow), ErrorCode::AlreadyExists);
-  CHECK_FAILS(issue_files(cell.authority(), request, (cell.dir / "no/x").string(), kNow),
+  CHECK_FAILS(issue_files(cell.authority(), request, stem, kRenewal), ErrorCode::AlreadyExists);
+  CHECK_FAILS(issue_files(cell.authority(), request, (cell.dir / "no/x").string(), kRenewal),
               ErrorCode::NotFound);
 }
 
@@ -192,17 +193,17 @@ TEST_CASE("an examination tells a good, an expired and a foreign certificate apa
   const Fixture cell;
   const Fixture other;
   const auto authority = cell.authority();
-  const auto good = examine(cell.certificate, authority.certificate, kNow);
+  const auto good = examine(cell.certificate, authority.certificate, kRenewal);
   REQUIRE_OK(good);
   CHECK_OK(good->verdict);
   CHECK(good->days_left == 30);
   const auto verdict = [&](const std::string& path, WallTime now) {
     return examine(path, authority.certificate, now).value().verdict;
   };
-  CHECK_FAILS(verdict(cell.certificate, kNow + 24h * 31), ErrorCode::Expired);
-  CHECK_FAILS(verdict(other.certificate, kNow), ErrorCode::Unauthenticated);
-  CHECK_FAILS(examine(cell.key, authority.certificate, kNow), ErrorCode::Corrupt);
-  CHECK_OK(verdict(cell.root + "/ca/ca.crt", kNow));
+  CHECK_FAILS(verdict(cell.certificate, kRenewal + 24h * 31), ErrorCode::Expired);
+  CHECK_FAILS(verdict(other.certificate, kRenewal), ErrorCode::Unauthenticated);
+  CHECK_FAILS(examine(cell.key, authority.certificate, kRenewal), ErrorCode::Corrupt);
+  CHECK_OK(verdict(cell.root + "/ca/ca.crt", kRenewal));
 }
 
 TEST_CASE("the certificates of a cell are the authority's and those of servers that are here") {

@@ -8,7 +8,7 @@ using namespace common::cell;
 
 namespace {
 
-Description sample() {
+Description sample_description() {
   return {.name = "home",
           .id = "0123456789abcdef",
           .ca = "ca/ca.crt",
@@ -27,9 +27,9 @@ const std::string kCell = "[cell]\nname = \"a\"\nid = \"b\"\nca = \"c\"\n";
 }  // namespace
 
 TEST_CASE("a description survives its file form") {
-  const auto read = parse_description("cell.toml", to_toml(sample()));
+  const auto read = parse_description("cell.toml", to_toml(sample_description()));
   REQUIRE_OK(read);
-  CHECK(*read == sample());
+  CHECK(*read == sample_description());
 }
 
 TEST_CASE("a wrong description is refused with file, line and what was expected") {
@@ -70,7 +70,7 @@ TEST_CASE("a directory without a cell is named, with what to do") {
   const auto missing = load_description((dir / "none").string());
   CHECK_FAILS(missing, ErrorCode::NotFound);
   CHECK(missing.error().message.find("make one with: troth cell init") != std::string::npos);
-  REQUIRE_OK(test_support::write_file(dir / "cell.toml", to_toml(sample())));
+  REQUIRE_OK(test_support::write_file(dir / "cell.toml", to_toml(sample_description())));
   const auto loaded = load_description(dir.path().string());
   REQUIRE_OK(loaded);
   CHECK(loaded->ca == (dir / "ca/ca.crt").string());

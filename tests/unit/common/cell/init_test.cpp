@@ -33,7 +33,7 @@ unsigned mode_of(const std::filesystem::path& path) {
   return info.st_mode & 07777;
 }
 
-std::string refusal(const InitOptions& options) {
+std::string plan_refusal(const InitOptions& options) {
   const auto planned = plan_cell(options, kNow);
   return planned ? "ok" : planned.error().message;
 }
@@ -180,20 +180,20 @@ TEST_CASE("hosts go into certificates, the first into the description") {
 
 TEST_CASE("bad options are refused in one line that says what to do") {
   for (const char* listen : {"", "localhost", "127.0.0.256", "127.0.0.1:80", "::g", "*"}) {
-    CHECK(refusal({.listen = listen}).find("is not an address to listen on; give an IPv4") !=
+    CHECK(plan_refusal({.listen = listen}).find("is not an address to listen on; give an IPv4") !=
           std::string::npos);
   }
-  CHECK(refusal({.listen = "0.0.0.0"}).find("give it with --host") != std::string::npos);
-  CHECK(refusal({.listen = "::"}).find("give it with --host") != std::string::npos);
+  CHECK(plan_refusal({.listen = "0.0.0.0"}).find("give it with --host") != std::string::npos);
+  CHECK(plan_refusal({.listen = "::"}).find("give it with --host") != std::string::npos);
   for (const char* host : {"", "a b", "0.0.0.0", "a:1", "a/b", "*.example.org"}) {
     INFO(host);
-    CHECK(refusal({.hosts = {host}}) != "ok");
+    CHECK(plan_refusal({.hosts = {host}}) != "ok");
   }
-  CHECK(refusal({.name = "my cell"}).starts_with("the cell's name is \"my cell\"; expected"));
-  CHECK(refusal({.name = ""}) != "ok");
-  CHECK(refusal({.port = 0}).starts_with("port 0 is outside"));
-  CHECK(refusal({.port = 65535}).starts_with("port 65535 is outside"));
-  CHECK(refusal({.certificate_validity = std::chrono::days(500)}) != "ok");
+  CHECK(plan_refusal({.name = "my cell"}).starts_with("the cell's name is \"my cell\"; expected"));
+  CHECK(plan_refusal({.name = ""}) != "ok");
+  CHECK(plan_refusal({.port = 0}).starts_with("port 0 is outside"));
+  CHECK(plan_refusal({.port = 65535}).starts_with("port 65535 is outside"));
+  CHECK(plan_refusal({.certificate_validity = std::chrono::days(500)}) != "ok");
 }
 
 TEST_CASE("two cells of one name differ in id and authority") {
@@ -253,8 +253,8 @@ TEST_CASE("an administrator who brings his password is shown none") {
     const auto wrong = crypto::Secret::copy_of(as_bytes(bad));
     CHECK_FAILS(plan_cell({.administrator_password = &wrong}, kNow), ErrorCode::InvalidArgument);
   }
-  CHECK(refusal({.administrator = "Admin"}).find("administrator") != std::string::npos);
-  CHECK(refusal({.administrator = "system"}).find("administrator") != std::string::npos);
+  CHECK(plan_refusal({.administrator = "Admin"}).find("administrator") != std::string::npos);
+  CHECK(plan_refusal({.administrator = "system"}).find("administrator") != std::string::npos);
 }
 
 TEST_CASE("random passwords are readable and never the same") {

@@ -59,13 +59,6 @@ std::string content_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-void flip_bit(const std::string& path, std::size_t byte) {
-  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
-  file.seekg(static_cast<std::streamoff>(byte));
-  const auto flipped = static_cast<char>(file.get() ^ 1);
-  file.seekp(static_cast<std::streamoff>(byte)).put(flipped);
-}
-
 std::string long_value(std::int64_t key) {
   std::string value;
   while (value.size() < 20'000 + static_cast<std::size_t>(key) * 1000)
@@ -119,14 +112,14 @@ TEST_CASE("any part of any page is read, and only from pages that are intact (F1
   // One bit, anywhere in the page, and none of its parts is served; its neighbours are.
   for (const std::size_t place : {std::size_t{0}, std::size_t{2000}, usable - 1, kPageSize - 1}) {
     CAPTURE(place);
-    flip_bit(directory.db(), 5 * kPageSize + place);
+    flip_bit(directory.db(), (5 * kPageSize + place) * 8);
     CHECK(file.read(kPageSize, 5 * kPageSize) == SQLITE_IOERR_DATA);
     CHECK(file.read(usable, 5 * kPageSize) == SQLITE_IOERR_DATA);
     CHECK(file.read(4, 5 * kPageSize + 1000) == SQLITE_IOERR_DATA);
     CHECK(file.read(kPageSize, 5 * kPageSize - 1) == SQLITE_IOERR_DATA);
     CHECK(reads_right(usable, 4 * kPageSize));
     CHECK(reads_right(usable, 6 * kPageSize));
-    flip_bit(directory.db(), 5 * kPageSize + place);
+    flip_bit(directory.db(), (5 * kPageSize + place) * 8);
   }
   std::filesystem::resize_file(directory.db(), bytes.size() - 100);
   CHECK(file.read(8, bytes.size() - kPageSize) == SQLITE_IOERR_DATA);
@@ -142,7 +135,7 @@ TEST_CASE("long values are served whole or refused, wherever a bit has flipped (
     // Behind the pages that opening looks at.
     const std::size_t byte = 8 * kPageSize + random() % (size - 8 * kPageSize);
     CAPTURE(byte);
-    flip_bit(directory.db(), byte);
+    flip_bit(directory.db(), byte * 8);
     {
       auto db = open_db(directory, {.check_after_unclean_stop = false});
       REQUIRE_OK(db);
@@ -157,7 +150,7 @@ TEST_CASE("long values are served whole or refused, wherever a bit has flipped (
       }
       static_cast<void>((*db)->close());
     }
-    flip_bit(directory.db(), byte);
+    flip_bit(directory.db(), byte * 8);
   }
   CHECK(refused > 30);
 }

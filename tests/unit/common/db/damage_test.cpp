@@ -24,14 +24,6 @@ void write_file(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
 
-void flip_bit(const std::string& path, std::size_t bit) {
-  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
-  char byte = 0;
-  file.seekg(static_cast<std::streamoff>(bit / 8)).get(byte);
-  byte = static_cast<char>(byte ^ (1 << (bit % 8)));
-  file.seekp(static_cast<std::streamoff>(bit / 8)).put(byte);
-}
-
 // Adds entries, and returns once the stable mark on the disk tells of them.
 void fill(Database& db, int entries, const std::atomic<int>& marks) {
   for (int i = 0; i < entries; ++i) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -49,6 +50,14 @@ struct TemporaryDirectory {
   TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
   [[nodiscard]] std::string db() const { return path + "/test.db"; }
 };
+
+inline void flip_bit(const std::string& path, std::size_t bit) {
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  char byte = 0;
+  file.seekg(static_cast<std::streamoff>(bit / 8)).get(byte);
+  byte = static_cast<char>(byte ^ (1 << (bit % 8)));
+  file.seekp(static_cast<std::streamoff>(bit / 8)).put(byte);
+}
 
 inline constexpr Migration kSchema[] = {
     {"CREATE TABLE entry(key INTEGER PRIMARY KEY, value BLOB NOT NULL) STRICT;"}};

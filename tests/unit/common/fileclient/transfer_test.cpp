@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string pattern(std::size_t size) {
+std::string text_pattern(std::size_t size) {
   std::string text(size, '\0');
   for (std::size_t i = 0; i < size; ++i)
     text[i] = static_cast<char>(i * 7 + i / 977);
@@ -75,7 +75,7 @@ TEST_CASE("a small file is one request, and comes back as it was") {
 
 TEST_CASE("a large file is staged in pieces, and nobody sees it before it is whole") {
   Transfers t;
-  const std::string text = pattern(3 * kPiece + 12345);
+  const std::string text = text_pattern(3 * kPiece + 12345);
   const auto commits = t.server.commits();
   const auto done = t.put("large", text);
   REQUIRE_OK(done);
@@ -96,7 +96,7 @@ TEST_CASE("a large file is staged in pieces, and nobody sees it before it is who
 
 TEST_CASE("an interrupted upload goes on, and sends no byte twice") {
   Transfers t;
-  const std::string text = pattern(4 * kPiece);
+  const std::string text = text_pattern(4 * kPiece);
   t.options.threads = 1;
   t.server.fail_next("stage-write", {ErrorCode::Internal, "crash"});
   CHECK_FAILS(t.put("large", text), ErrorCode::Internal);
@@ -106,7 +106,7 @@ TEST_CASE("an interrupted upload goes on, and sends no byte twice") {
   SUBCASE("in the middle") {
     t.server.with([](auto& volumes) {
       auto& staging = volumes.at(kRootVolume).stagings.begin()->second;
-      const std::string whole = pattern(4 * kPiece);
+      const std::string whole = text_pattern(4 * kPiece);
       std::copy_n(reinterpret_cast<const std::byte*>(whole.data()), 2 * kPiece,
                   staging.bytes.begin());
       staging.mark(0, 2 * kPiece);
@@ -144,8 +144,8 @@ TEST_CASE("a file that was changed since is sent anew") {
   Transfers t;
   t.options.threads = 1;
   t.server.fail_next("batch", {ErrorCode::Internal, "crash"});
-  CHECK_FAILS(t.put("large", pattern(2 * kPiece)), ErrorCode::Internal);
-  std::string other = pattern(2 * kPiece);
+  CHECK_FAILS(t.put("large", text_pattern(2 * kPiece)), ErrorCode::Internal);
+  std::string other = text_pattern(2 * kPiece);
   other[5] ^= 1;
   REQUIRE_OK(t.put("large", other));
   CHECK(t.server.text_of(kRootVolume, "/large") == other);
@@ -155,7 +155,7 @@ TEST_CASE("a file that was changed since is sent anew") {
 TEST_CASE("F54: a piece that is damaged on the way is refused, and nothing becomes visible") {
   Transfers t;
   t.server.fail_next("stage-write", {ErrorCode::Corrupt, "the piece is not what its hash says"});
-  CHECK_FAILS(t.put("large", pattern(2 * kPiece)), ErrorCode::Corrupt);
+  CHECK_FAILS(t.put("large", text_pattern(2 * kPiece)), ErrorCode::Corrupt);
   CHECK_FALSE(t.server.with([](auto& volumes) {
     return volumes.at(kRootVolume).nodes.at(NodeId{1}).entries.contains("large");
   }));
@@ -172,10 +172,10 @@ TEST_CASE("overwriting names the version that was seen, and says what it replace
   CHECK(t.server.text_of(kRootVolume, "/f") == "third");
   t.server.with([](auto& volumes) { return volumes.at(kRootVolume).refuses_conflicts = true; });
   CHECK_FAILS(t.put("f", "fourth", seen), ErrorCode::Conflict);
-  CHECK_FAILS(t.put("f", pattern(2 * kPiece), seen), ErrorCode::Conflict);
+  CHECK_FAILS(t.put("f", text_pattern(2 * kPiece), seen), ErrorCode::Conflict);
   CHECK(t.server.text_of(kRootVolume, "/f") == "third");
-  REQUIRE_OK(t.put("f", pattern(kPiece + 1), t.find("/f").node));
-  CHECK(t.server.text_of(kRootVolume, "/f") == pattern(kPiece + 1));
+  REQUIRE_OK(t.put("f", text_pattern(kPiece + 1), t.find("/f").node));
+  CHECK(t.server.text_of(kRootVolume, "/f") == text_pattern(kPiece + 1));
 }
 
 TEST_CASE("holes of a file stay holes, also where it replaces another") {
@@ -188,7 +188,7 @@ TEST_CASE("holes of a file stay holes, also where it replaces another") {
   REQUIRE_OK(t.put("sparse", ""));
   CHECK(t.server.text_of(kRootVolume, "/sparse") == expected);
   CHECK(t.server.calls("stage-write") <= 1);
-  REQUIRE_OK(t.put("other", pattern(size)));
+  REQUIRE_OK(t.put("other", text_pattern(size)));
   const auto existing = t.find("/other").node;
   fs::rename(t.local("sparse"), t.local("other"));
   REQUIRE_OK(t.put("other", "", existing));
@@ -198,7 +198,7 @@ TEST_CASE("holes of a file stay holes, also where it replaces another") {
 TEST_CASE("a name that somebody takes meanwhile is not overwritten") {
   Transfers t;
   t.create("/", "f", "somebody's");
-  CHECK_FAILS(t.put("f", pattern(2 * kPiece)), ErrorCode::AlreadyExists);
+  CHECK_FAILS(t.put("f", text_pattern(2 * kPiece)), ErrorCode::AlreadyExists);
   CHECK(t.server.text_of(kRootVolume, "/f") == "somebody's");
   CHECK(t.server.with([](auto& volumes) {
     return volumes.at(kRootVolume).nodes.at(NodeId{1}).entries.size() == 2;  // nothing hidden left
@@ -207,7 +207,7 @@ TEST_CASE("a name that somebody takes meanwhile is not overwritten") {
 
 TEST_CASE("an interrupted download goes on, and fetches no piece twice") {
   Transfers t;
-  const std::string text = pattern(4 * kPiece);
+  const std::string text = text_pattern(4 * kPiece);
   REQUIRE_OK(t.put("large", text));
   t.options.threads = 1;
   const auto fetches = t.server.calls("fetch");
@@ -230,7 +230,7 @@ TEST_CASE("an interrupted download goes on, and fetches no piece twice") {
 
 TEST_CASE("a download of another version begins anew") {
   Transfers t;
-  REQUIRE_OK(t.put("large", pattern(2 * kPiece)));
+  REQUIRE_OK(t.put("large", text_pattern(2 * kPiece)));
   t.options.threads = 1;
   t.server.fail_next("fetch", {ErrorCode::Internal, "crash"}, false, 1);
   CHECK_FAILS(t.get("/large", "back"), ErrorCode::Internal);
@@ -242,7 +242,7 @@ TEST_CASE("a download of another version begins anew") {
 
 TEST_CASE("what arrives is checked against the name of the content") {
   Transfers t;
-  const std::string text = pattern(2 * kPiece);
+  const std::string text = text_pattern(2 * kPiece);
   REQUIRE_OK(t.put("large", text));
   Found found = t.find("/large");
   ContentBlocks blocks(text.size());
@@ -258,7 +258,7 @@ TEST_CASE("what arrives is checked against the name of the content") {
 
 TEST_CASE("a file is read in order, from any place") {
   Transfers t;
-  const std::string text = pattern(5'000'000);
+  const std::string text = text_pattern(5'000'000);
   REQUIRE_OK(t.put("f", text));
   const Found found = t.find("/f");
   std::string got;

@@ -3,25 +3,18 @@
 #include <cerrno>
 #include <string>
 
+#include "common/bytes.hpp"
 #include "common/io/atomic_file.hpp"
 #include "common/io/memory_file_io.hpp"
+#include "file_content.hpp"
 #include "tests/support/test.hpp"
 
 using namespace common::io;
+using common::as_bytes;
 using common::ErrorCode;
+using io_test::content_of;
 
 namespace {
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
-std::string content_of(FileIo& io, std::string_view path) {
-  const auto bytes = read_whole_file(io, path, 1000);
-  if (!bytes)
-    return "<" + std::string(common::to_string(bytes.error().code)) + ">";
-  return {reinterpret_cast<const char*>(bytes->data()), bytes->size()};
-}
 
 constexpr std::array kMutating{Operation::Open, Operation::Write, Operation::Sync,
                                Operation::Rename, Operation::SyncDirectory};
@@ -47,7 +40,7 @@ TEST_CASE("a short write leaves its first bytes and fails") {
   FaultyFileIo io(memory);
   io.add({.operation = Operation::Append, .error_number = EIO, .bytes_before_error = 3});
   const auto file = io.open("f", OpenMode::CreateNew);
-  CHECK_FAILS((*file)->append(bytes_of("abcdef")), ErrorCode::IoError);
+  CHECK_FAILS((*file)->append(as_bytes("abcdef")), ErrorCode::IoError);
   CHECK(content_of(memory, "f") == "abc");
 }
 
@@ -56,12 +49,12 @@ TEST_CASE("a disk fills up at the byte that was asked for and works again when f
   FaultyFileIo io(memory);
   io.set_space(5);
   const auto file = io.open("f", OpenMode::CreateNew);
-  CHECK_OK((*file)->append(bytes_of("abc")));
-  CHECK_FAILS((*file)->append(bytes_of("def")), ErrorCode::NoSpace);
+  CHECK_OK((*file)->append(as_bytes("abc")));
+  CHECK_FAILS((*file)->append(as_bytes("def")), ErrorCode::NoSpace);
   CHECK(content_of(memory, "f") == "abcde");
-  CHECK_FAILS((*file)->append(bytes_of("g")), ErrorCode::NoSpace);
+  CHECK_FAILS((*file)->append(as_bytes("g")), ErrorCode::NoSpace);
   io.clear();
-  CHECK_OK((*file)->append(bytes_of("g")));
+  CHECK_OK((*file)->append(as_bytes("g")));
 }
 
 TEST_CASE("a hook runs before the call it was set for") {
@@ -72,7 +65,7 @@ TEST_CASE("a hook runs before the call it was set for") {
             ran = true;
             CHECK(content_of(memory, "f") == "<not_found>");
           }});
-  CHECK_OK(write_file_atomically(io, "f", bytes_of("x")));
+  CHECK_OK(write_file_atomically(io, "f", as_bytes("x")));
   CHECK(ran);
 }
 
@@ -82,15 +75,15 @@ TEST_CASE("an atomically written file is old or new whatever fails, before and a
       CAPTURE(static_cast<int>(operation));
       MemoryFileIo memory;
       FaultyFileIo io(memory);
-      REQUIRE_OK(write_file_atomically(io, "f", bytes_of("old")));
+      REQUIRE_OK(write_file_atomically(io, "f", as_bytes("old")));
       io.add({.operation = operation, .error_number = error_number, .bytes_before_error = 1});
-      CHECK_FALSE(write_file_atomically(io, "f", bytes_of("new")).has_value());
+      CHECK_FALSE(write_file_atomically(io, "f", as_bytes("new")).has_value());
       // Only the directory's sync comes after the new file took the old one's name.
       const std::string expected = operation == Operation::SyncDirectory ? "new" : "old";
       CHECK(content_of(memory, "f") == expected);
       memory.crash();
       CHECK(content_of(memory, "f") == "old");
-      CHECK_OK(write_file_atomically(io, "f", bytes_of("new")));
+      CHECK_OK(write_file_atomically(io, "f", as_bytes("new")));
       memory.crash();
       CHECK(content_of(memory, "f") == "new");
     }

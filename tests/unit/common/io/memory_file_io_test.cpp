@@ -2,37 +2,26 @@
 
 #include <string>
 
+#include "common/bytes.hpp"
 #include "common/io/atomic_file.hpp"
+#include "file_content.hpp"
 #include "tests/support/test.hpp"
 
 using namespace common::io;
+using common::as_bytes;
 using common::ErrorCode;
-
-namespace {
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
-std::string content_of(FileIo& io, std::string_view path) {
-  const auto bytes = read_whole_file(io, path, 1000);
-  if (!bytes)
-    return "<" + std::string(common::to_string(bytes.error().code)) + ">";
-  return {reinterpret_cast<const char*>(bytes->data()), bytes->size()};
-}
-
-}  // namespace
+using io_test::content_of;
 
 TEST_CASE("a crash takes the bytes since the last sync") {
   MemoryFileIo io;
   const auto file = io.open("f", OpenMode::CreateNew);
-  REQUIRE_OK((*file)->append(bytes_of("kept")));
+  REQUIRE_OK((*file)->append(as_bytes("kept")));
   REQUIRE_OK((*file)->sync());
   REQUIRE_OK(io.sync_directory(""));
-  REQUIRE_OK((*file)->write_at(0, bytes_of("LOST, and longer")));
+  REQUIRE_OK((*file)->write_at(0, as_bytes("LOST, and longer")));
   io.crash();
   CHECK(content_of(io, "f") == "kept");
-  CHECK_FAILS((*file)->append(bytes_of("x")), ErrorCode::IoError);
+  CHECK_FAILS((*file)->append(as_bytes("x")), ErrorCode::IoError);
   CHECK_FAILS((*file)->size(), ErrorCode::IoError);
 }
 
@@ -40,7 +29,7 @@ TEST_CASE("a crash takes the names since the directory's last sync") {
   MemoryFileIo io;
   REQUIRE_OK(io.make_directory("d"));
   REQUIRE_OK(io.sync_directory(""));
-  REQUIRE_OK(write_file_atomically(io, "d/old", bytes_of("old")));
+  REQUIRE_OK(write_file_atomically(io, "d/old", as_bytes("old")));
   REQUIRE_OK((*io.open("d/never", OpenMode::CreateNew))->sync());
   REQUIRE_OK(io.rename("d/old", "d/renamed"));
   io.crash();
@@ -57,10 +46,10 @@ TEST_CASE("a crash takes the names since the directory's last sync") {
 
 TEST_CASE("an atomically written file survives a crash right after") {
   MemoryFileIo io;
-  REQUIRE_OK(write_file_atomically(io, "f", bytes_of("one")));
+  REQUIRE_OK(write_file_atomically(io, "f", as_bytes("one")));
   io.crash();
   CHECK(content_of(io, "f") == "one");
-  REQUIRE_OK(write_file_atomically(io, "f", bytes_of("two")));
+  REQUIRE_OK(write_file_atomically(io, "f", as_bytes("two")));
   io.crash();
   CHECK(content_of(io, "f") == "two");
 }

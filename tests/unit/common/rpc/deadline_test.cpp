@@ -6,6 +6,7 @@
 #include <new>
 #include <vector>
 
+#include "tests/support/eventually.hpp"
 #include "tests/support/raw_tls.hpp"
 #include "tests/support/rpc_fixture.hpp"
 
@@ -13,6 +14,7 @@ using common::ErrorCode;
 using common::Result;
 using namespace common::rpc;
 using namespace std::chrono_literals;
+using test_support::eventually;
 using test_support::RawTls;
 using test_support::RpcCell;
 
@@ -22,17 +24,6 @@ const std::string kHead =
     "POST /v1/test/echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
     "Content-Length: 21\r\n\r\n";
 const std::string kBody = R"({"v":1,"args":"abcd"})";
-
-// Waits until the condition holds; false after ten seconds.
-bool eventually(const std::function<bool()>& condition) {
-  const auto limit = now() + 10s;
-  while (!condition()) {
-    if (now() > limit)
-      return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
 
 }  // namespace
 

@@ -12,7 +12,7 @@
 
 #include "common/rpc/woken_calls.hpp"
 #include "common/sync/locked.hpp"
-#include "tests/support/patience.hpp"
+#include "tests/support/eventually.hpp"
 #include "tests/support/raw_peer.hpp"
 #include "tests/support/rpc_fixture.hpp"
 
@@ -21,21 +21,11 @@ using common::Instant;
 using common::Result;
 using namespace common::rpc;
 using namespace std::chrono_literals;
-using test_support::kPatience;
+using test_support::eventually;
 using test_support::RawPeer;
 using test_support::RpcCell;
 
 namespace {
-
-bool eventually(const std::function<bool()>& condition) {
-  const auto limit = now() + kPatience;
-  while (!condition()) {
-    if (now() > limit)
-      return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
 
 // What handlers here wait with: `done` is what they wait for.
 struct Wait final : common::rpc::Parked {

@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 
+#include "tests/support/eventually.hpp"
 #include "tests/support/raw_tls.hpp"
 #include "tests/support/rpc_fixture.hpp"
 
@@ -13,6 +14,7 @@ using common::Result;
 using common::Status;
 using namespace common::rpc;
 using namespace std::chrono_literals;
+using test_support::eventually;
 using test_support::RawTls;
 using test_support::RpcCell;
 
@@ -119,13 +121,6 @@ struct User : RawTls {
   }
 };
 
-bool wait_until(const std::function<bool()>& holds) {
-  const auto limit = now() + 10s;
-  while (!holds() && now() < limit)
-    std::this_thread::yield();
-  return holds();
-}
-
 }  // namespace
 
 TEST_CASE("without a session nobody learns what an operation takes or who may use it") {
@@ -183,7 +178,7 @@ TEST_CASE("what arrives after the session's end is refused in the midst of a bod
   SessionCell cell;
   User user(cell);
   REQUIRE(user.send(beginning_of("put") + std::string(40'000, 'x')));
-  REQUIRE(wait_until([&] { return cell.server().stats().collected_bytes > 0; }));
+  REQUIRE(eventually([&] { return cell.server().stats().collected_bytes > 0; }));
   cell.fate->ended = true;
   REQUIRE(user.send("x"));
   const std::string reply = user.receive_message();
@@ -201,7 +196,7 @@ TEST_CASE("a body that waits for its rest ends with its session") {
   (void)user.receive_all();
   CHECK(user.closed());
   CHECK(now() - before < 9s);  // the body itself has more than ten
-  CHECK(wait_until([&] { return cell.server().stats().collected_bytes == 0; }));
+  CHECK(eventually([&] { return cell.server().stats().collected_bytes == 0; }));
   CHECK(cell.executed == 0);
 }
 
@@ -210,7 +205,7 @@ TEST_CASE("a streamed body ends with its session, whether bytes come or not") {
   {
     User user(cell);
     REQUIRE(user.send(beginning_of("stream") + std::string(40'000, 'x')));
-    REQUIRE(wait_until([&] { return cell.executed > 8; }));
+    REQUIRE(eventually([&] { return cell.executed > 8; }));
     cell.fate->ended = true;
     REQUIRE(user.send("x"));
     CHECK(user.receive_message().find("\"expired\"") != std::string::npos);

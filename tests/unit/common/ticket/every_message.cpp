@@ -14,10 +14,6 @@ Status outcome(const Result<T>& result) {
   return {};
 }
 
-AsWanted wanted_by_alice() {
-  return {.cell = std::string(kCell), .client = "alice", .life = std::chrono::hours(10)};
-}
-
 Bytes copy(ByteView view) {
   return {view.begin(), view.end()};
 }

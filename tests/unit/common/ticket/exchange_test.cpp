@@ -6,7 +6,7 @@ using namespace ticket_test;
 
 namespace {
 
-const Channel kChannel = channel_of(0xC4);
+const Channel kConnection = channel_of(0xC4);
 
 // A KDC reduced to its cryptography.
 struct Kdc {
@@ -38,10 +38,6 @@ struct Kdc {
   TicketOpener tgs;
 };
 
-AsWanted wanted_by_alice() {
-  return {.cell = std::string(kCell), .client = "alice", .life = std::chrono::hours(10)};
-}
-
 }  // namespace
 
 TEST_CASE("AS, TGS and AP lead from a long-term key to a session that both sides have proven") {
@@ -51,14 +47,14 @@ TEST_CASE("AS, TGS and AP lead from a long-term key to a session that both sides
 
   // AS
   const AsWanted wanted = wanted_by_alice();
-  const auto as_request = begin_as(wanted, alice, kChannel);
+  const auto as_request = begin_as(wanted, alice, kConnection);
   REQUIRE_OK(as_request);
   const auto seen = decode_as_request(*as_request);
   REQUIRE_OK(seen);
   CHECK(seen->client == "alice");
   CHECK(seen->service == kTgsService);
   CHECK(seen->life == std::chrono::hours(10));
-  REQUIRE_OK(check_as_proof(alice, *seen, *as_request, kChannel));
+  REQUIRE_OK(check_as_proof(alice, *seen, *as_request, kConnection));
   const Bytes as_reply = kdc.as_reply(alice, *as_request, body_at(kdc.now(), 50));
   const auto tgt = finish_as(wanted, alice, *as_request, as_reply, kdc.clock.now());
   REQUIRE_OK(tgt);
@@ -67,9 +63,9 @@ TEST_CASE("AS, TGS and AP lead from a long-term key to a session that both sides
 
   // TGS
   const TgsWanted for_fs{.service = std::string(kService)};
-  const auto tgs_request = begin_tgs(for_fs, *tgt, kChannel);
+  const auto tgs_request = begin_tgs(for_fs, *tgt, kConnection);
   REQUIRE_OK(tgs_request);
-  const auto accepted = accept_tgs(kdc.tgs, *tgs_request, kChannel, kdc.now());
+  const auto accepted = accept_tgs(kdc.tgs, *tgs_request, kConnection, kdc.now());
   REQUIRE_OK(accepted);
   CHECK(accepted->request.service == kService);
   CHECK(accepted->tgt.client.name == "alice");
@@ -83,9 +79,9 @@ TEST_CASE("AS, TGS and AP lead from a long-term key to a session that both sides
   CHECK(credential->ticket == ticket);
 
   // AP
-  const auto exchange = ApExchange::begin(*credential, kChannel);
+  const auto exchange = ApExchange::begin(*credential, kConnection);
   REQUIRE_OK(exchange);
-  const auto session = fs.verifier.accept(exchange->request(), kChannel);
+  const auto session = fs.verifier.accept(exchange->request(), kConnection);
   REQUIRE_OK(session);
   CHECK(session->identity.client == body.client);
   CHECK(session->identity.groups == body.groups);

@@ -16,8 +16,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-const Time kNow{Milliseconds{1'700'000'000'000}};
-
 Keytab three_keys() {
   Keytab keytab = Keytab::make(kCell, kService).value();
   REQUIRE_OK(keytab.add(2, key_of(2), kNow));

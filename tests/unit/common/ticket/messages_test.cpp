@@ -25,8 +25,6 @@ Bytes plain_of(const Grant& grant) {
   return room;
 }
 
-const Time kNow{Milliseconds{1'700'000'000'000}};
-
 // Where the fields lie behind the client's name in a body.
 struct BodyLayout {
   explicit BodyLayout(const TicketBody& body)

@@ -23,7 +23,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-const Time kNow{Milliseconds{1'700'000'000'000}};
 const ReplayCache::BootId kThisBoot{std::byte{1}};
 const ReplayCache::BootId kNextBoot{std::byte{2}};
 constexpr std::size_t kSmall = 1024;

@@ -21,9 +21,15 @@ using namespace common::ticket;
 
 inline constexpr std::string_view kCell = "c0ffee0000000001";
 inline constexpr std::string_view kService = "fileserver/fs1";
+// A moment for tests that need no clock.
+inline constexpr Time kNow{Milliseconds{1'700'000'000'000}};
 
 inline crypto::Secret key_of(int seed) {
   return crypto::Secret::copy_of(Bytes(kKeyBytes, static_cast<std::byte>(seed)));
+}
+
+inline AsWanted wanted_by_alice() {
+  return {.cell = std::string(kCell), .client = "alice", .life = std::chrono::hours(10)};
 }
 
 inline Channel channel_of(int seed) {

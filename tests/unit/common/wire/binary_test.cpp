@@ -7,7 +7,7 @@ using namespace common::wire;
 
 namespace {
 
-Bytes sample() {
+Bytes sample_bytes() {
   BinaryWriter out;
   out.u8(0xAB).u16(0x0102).u32(0x01020304).u64(0x0102030405060708).boolean(true);
   out.bytes(as_bytes("raw\xFF")).text("gr\xC3\xBCn").fixed(as_bytes("xyz"));
@@ -40,11 +40,11 @@ Status read_sample(ByteView input) {
 }  // namespace
 
 TEST_CASE("what was written is read back") {
-  CHECK_OK(read_sample(sample()));
+  CHECK_OK(read_sample(sample_bytes()));
 }
 
 TEST_CASE("every truncation and every extension is refused") {
-  Bytes bytes = sample();
+  Bytes bytes = sample_bytes();
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     CHECK_FAILS(read_sample(ByteView(bytes).first(size)), ErrorCode::Protocol);
   }

@@ -14,7 +14,7 @@ const nlohmann::json kSample = nlohmann::json::parse(R"({
   "huge": 18446744073709551615, "five_g": 5000000000, "list": [1,2,3], "inner": {"x": "y"},
   "raw": {"b64": "/w=="}})");
 
-JsonObject sample() {
+JsonObject sample_object() {
   return JsonObject::of(kSample, "").value();
 }
 
@@ -26,7 +26,7 @@ std::string sentence(const Result<T>& result) {
 }  // namespace
 
 TEST_CASE("fields are read with their types") {
-  const JsonObject object = sample();
+  const JsonObject object = sample_object();
   CHECK(object.u64("count").value() == 7);
   CHECK(object.u32("count").value() == 7);
   CHECK(object.u64("huge").value() == 18446744073709551615ULL);
@@ -41,7 +41,7 @@ TEST_CASE("fields are read with their types") {
 }
 
 TEST_CASE("a wrong field is named, with what was expected") {
-  const JsonObject object = sample();
+  const JsonObject object = sample_object();
   CHECK(sentence(object.u64("missing")) == "field 'missing' is missing");
   CHECK(sentence(object.u64("minus")) == "field 'minus': expected an unsigned integer");
   CHECK(sentence(object.u64("half")) == "field 'half': expected an unsigned integer");
@@ -64,7 +64,7 @@ TEST_CASE("a wrong field is named, with what was expected") {
 }
 
 TEST_CASE("a missing field may be allowed, a wrong one never") {
-  const JsonObject object = sample();
+  const JsonObject object = sample_object();
   CHECK(object.try_u64("missing").value() == std::nullopt);
   CHECK(object.try_text("missing", 5).value() == std::nullopt);
   CHECK(object.try_boolean("missing").value() == std::nullopt);
