@@ -91,6 +91,10 @@ class Change {
   // there now (another store came first). Bounded.
   [[nodiscard]] virtual bool again(const common::Error&) { return false; }
 
+  // There is a record under the call's operation id: whether it may be of this very change. If not,
+  // the mount counts again from where it was (its disk was set back), and must learn of it.
+  [[nodiscard]] virtual bool may_be(const store::CommitReply&) const { return true; }
+
   // The answer. Also for a retry (commit.replayed).
   [[nodiscard]] virtual Result<common::rpc::Reply> reply(FileCall& call,
                                                          const ChangeResult& result) = 0;

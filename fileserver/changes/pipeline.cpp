@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/fileproto/codec.hpp"
 #include "fileserver/changes/pending_change.hpp"
 #include "fileserver/operations/file_call.hpp"
 #include "fileserver/operations/file_parts.hpp"
@@ -135,6 +136,18 @@ class Attempt {
   bool changing_rights_ = false;
 };
 
+// A number that stands for something else must not be answered as if this had been done.
+Status must_be_same(const Change& change, const store::CommitReply& record) {
+  if (change.may_be(record))
+    return {};
+  common::fileproto::FailureDetail detail;
+  detail.why = common::fileproto::FailureWhy::IdUsed;
+  return tl::unexpected(common::fileproto::with_detail(
+      common::Error{ErrorCode::Conflict,
+                    "this operation's number was used for another one: take a new mount id"},
+      detail));
+}
+
 // The answer to something that was executed before; nullopt: it was not.
 Result<std::optional<Reply>> answer_of_record(FileCall& call, PendingChange& pending) {
   if (!pending.key)
@@ -145,6 +158,7 @@ Result<std::optional<Reply>> answer_of_record(FileCall& call, PendingChange& pen
   TROTH_TRY(const auto replay, pending.change().volume()->replay(request));
   if (!replay)
     return std::optional<Reply>();
+  TROTH_TRY_VOID(must_be_same(pending.change(), *replay));
   const ChangeResult result{*replay, std::vector<bool>(replay->nodes.size()), 0};
   TROTH_TRY(Reply reply, pending.change().reply(call, result));
   return std::optional(std::move(reply));
@@ -282,6 +296,7 @@ Result<Reply> ChangePipeline::finish(FileCall& call, PendingChange& pending,
                                      store::CommitReply commit) {
   if (commit.replayed) {
     static_cast<void>(pending.end(nullptr));
+    TROTH_TRY_VOID(must_be_same(pending.change(), commit));
     const ChangeResult result{commit, std::vector<bool>(commit.nodes.size()), 0};
     return pending.change().reply(call, result);
   }

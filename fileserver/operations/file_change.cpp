@@ -230,6 +230,11 @@ Status FileChange::check_conditions(CallView& view) {
   return {};
 }
 
+bool FileChange::may_be(const store::CommitReply& record) const {
+  return std::all_of(steps_.begin(), steps_.end(),
+                     [&](const auto& step) { return step->may_be_in(record.operations); });
+}
+
 bool FileChange::again(const common::Error& error) {
   bool any = false;
   for (const auto& step : steps_)

@@ -3,6 +3,7 @@
 // The changes of PROTOCOL.md 3, one alone or a batch of them: each is judged and turned into
 // operations of the store, all in one commit.
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -71,6 +72,9 @@ class Step {
   [[nodiscard]] virtual bool is_upload() const { return false; }
   // See Change::again.
   [[nodiscard]] virtual bool again(const common::Error&) { return false; }
+  // Whether these, which were executed under the same id, may be of this step. What is chosen or
+  // computed while it is carried out may differ.
+  [[nodiscard]] virtual bool may_be_in(std::span<const store::Operation>) const { return true; }
   // It was executed before: which nodes were made then, in order; takes its own off the front.
   virtual void replayed(std::span<const NodeId>&) {}
   // When it is committed, also if that was long ago (a retry): what the session holds of it.
@@ -80,6 +84,15 @@ class Step {
   // What there is to say of it when it is done.
   [[nodiscard]] virtual fileproto::ChangeOutcome outcome(const store::CommitReply&) { return {}; }
 };
+
+// Whether one of them is a `T` of which this holds.
+template <typename T, typename F>
+[[nodiscard]] bool any_operation(std::span<const store::Operation> operations, F&& holds) {
+  return std::any_of(operations.begin(), operations.end(), [&](const store::Operation& operation) {
+    const T* const one = std::get_if<T>(&operation);
+    return one != nullptr && holds(*one);
+  });
+}
 
 // `raw`: the bytes that come with this step; valid until the change is answered or given up.
 // Unsupported for what no part of this server does.
@@ -102,6 +115,7 @@ class FileChange final : public Change {
   [[nodiscard]] Status prepare(FileCall& call) override;
   [[nodiscard]] Status look(FileCall& call, const Moment& moment, Look& into) override;
   [[nodiscard]] bool again(const common::Error& error) override;
+  [[nodiscard]] bool may_be(const store::CommitReply& record) const override;
   [[nodiscard]] Result<common::rpc::Reply> reply(FileCall& call,
                                                  const ChangeResult& result) override;
 

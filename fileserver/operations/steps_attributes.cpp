@@ -66,6 +66,12 @@ class SetattrStep final : public Step {
     return {};
   }
 
+  bool may_be_in(std::span<const store::Operation> record) const override {
+    return any_operation<store::SetAttributes>(record, [&](const store::SetAttributes& one) {
+      return one.node == change_.fid.node && one.uid == change_.uid && one.gid == change_.gid;
+    });
+  }
+
   // Somebody else stored first: the content is cut from what is there now.
   bool again(const common::Error&) override { return change_.size.has_value(); }
 
@@ -105,6 +111,13 @@ class SetXattrStep final : public Step {
     return {};
   }
 
+  bool may_be_in(std::span<const store::Operation> record) const override {
+    return any_operation<store::SetXattr>(record, [&](const store::SetXattr& one) {
+      return one.node == change_.fid.node && one.name == change_.name &&
+             common::as_text(one.value) == change_.value;
+    });
+  }
+
  private:
   const fileproto::SetXattr change_;
 };
@@ -123,6 +136,12 @@ class RemoveXattrStep final : public Step {
     look.touch(node.node, what::kAttributes);
     look.add(store::RemoveXattr{node.node, change_.name});
     return {};
+  }
+
+  bool may_be_in(std::span<const store::Operation> record) const override {
+    return any_operation<store::RemoveXattr>(record, [&](const store::RemoveXattr& one) {
+      return one.node == change_.fid.node && one.name == change_.name;
+    });
   }
 
  private:
@@ -153,6 +172,13 @@ class SetAclStep final : public Step {
     else
       look.add(store::SetAttributes{.node = node.node});  // there is none already
     return {};
+  }
+
+  bool may_be_in(std::span<const store::Operation> record) const override {
+    const auto names = [&](const auto& one) { return one.node == change_.fid.node; };
+    return any_operation<store::SetXattr>(record, names) ||
+           any_operation<store::RemoveXattr>(record, names) ||
+           any_operation<store::SetAttributes>(record, names);
   }
 
  private:

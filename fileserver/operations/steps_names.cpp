@@ -156,6 +156,14 @@ class MakeStep final : public Step {
     return {};
   }
 
+  bool may_be_in(std::span<const store::Operation> record) const override {
+    return any_operation<store::Create>(record, [&](const store::Create& one) {
+      return one.kind == kind_ && one.name == made_.name &&
+             (made_.name.empty() || one.parent == made_.dir.node) &&
+             (!made_.node || one.node == *made_.node);
+    });
+  }
+
   void replayed(std::span<const NodeId>& created) override {
     if (created.empty())
       return;
@@ -217,6 +225,13 @@ class LinkStep final : public Step {
     return {};
   }
 
+  bool may_be_in(std::span<const store::Operation> record) const override {
+    return any_operation<store::Link>(record, [&](const store::Link& one) {
+      return one.node == change_.fid.node && one.parent == change_.dir.node &&
+             one.name == change_.name;
+    });
+  }
+
  private:
   const fileproto::Link change_;
 };
@@ -234,6 +249,12 @@ class UnlinkStep final : public Step {
     look.names(change_.dir.node, change_.name, std::nullopt);
     look.add(store::Unlink{change_.dir.node, change_.name});
     return {};
+  }
+
+  bool may_be_in(std::span<const store::Operation> record) const override {
+    return any_operation<store::Unlink>(record, [&](const store::Unlink& one) {
+      return one.parent == change_.dir.node && one.name == change_.name;
+    });
   }
 
  private:
@@ -257,6 +278,12 @@ class RmdirStep final : public Step {
     look.names(change_.dir.node, change_.name, std::nullopt);
     look.add(store::RemoveDirectory{change_.dir.node, change_.name});
     return {};
+  }
+
+  bool may_be_in(std::span<const store::Operation> record) const override {
+    return any_operation<store::RemoveDirectory>(record, [&](const store::RemoveDirectory& one) {
+      return one.parent == change_.dir.node && one.name == change_.name;
+    });
   }
 
  private:
@@ -304,6 +331,13 @@ class RenameStep final : public Step {
     rename.mode = static_cast<store::RenameMode>(change_.mode);
     look.add(std::move(rename));
     return {};
+  }
+
+  bool may_be_in(std::span<const store::Operation> record) const override {
+    return any_operation<store::Rename>(record, [&](const store::Rename& one) {
+      return one.from_parent == change_.dir.node && one.from_name == change_.name &&
+             one.to_parent == change_.to.node && one.to_name == change_.to_name;
+    });
   }
 
  private:

@@ -104,6 +104,8 @@ struct CommitReply {
   // By operation, 0: none. write(), append() and copy_range() put the content's before the
   // caller's.
   std::vector<NodeId> created;
+  // Of a replayed one: what was executed then.
+  std::vector<Operation> operations;
   std::uint64_t number = 0;  // for wait_stable()
 };
 

@@ -234,6 +234,7 @@ Result<std::optional<CommitReply>> Volume::Parts::replay_in(ReadTx& tx,
     if (attributes)
       reply.nodes.push_back({*attributes, false});
   }
+  reply.operations = record->operations;
   return std::optional(std::move(reply));
 }
 

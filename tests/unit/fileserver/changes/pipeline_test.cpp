@@ -242,3 +242,48 @@ TEST_CASE_FIXTURE(ChangeFixture, "verdicts about directories hold until one of t
   CHECK(generation.now() > unmoved);
   CHECK(unmoved >= later);
 }
+
+TEST_CASE_FIXTURE(ChangeFixture,
+                  "R4: a number that stands for another change is a conflict, not an answer") {
+  const auto mine = session(1);
+  keeper().stream_down(mine->id);  // so nothing is promised, and nothing waited for
+  const NodeId node = file("a");
+  const auto under = [&](std::uint64_t number, std::string_view operation, json args) {
+    args["s"] = 1;
+    FakeCall one = call(args, number);
+    auto reply = run(one, operation, mine);
+    CHECK_FALSE((reply && reply->parked));
+    return reply;
+  };
+  const json directory{{"dir", fid(kRootNode)}, {"name", "d"}, {"mode", 0755}};
+  REQUIRE_OK(under(1, "mkdir", directory));
+  CHECK_OK(under(1, "mkdir", directory));
+  const json others[] = {{{"dir", fid(kRootNode)}, {"name", "e"}, {"mode", 0755}},
+                         {{"dir", fid(node)}, {"name", "d"}, {"mode", 0755}}};
+  for (const json& other : others) {
+    const auto refused = under(1, "mkdir", other);
+    CHECK_FAILS(refused, ErrorCode::Conflict);
+    CHECK(json::parse(refused.error().detail)["why"] == "id-used");
+  }
+  CHECK_FAILS(under(1, "create", directory), ErrorCode::Conflict);
+  CHECK_FAILS(under(1, "rmdir", {{"dir", fid(kRootNode)}, {"name", "d"}}), ErrorCode::Conflict);
+  CHECK_FAILS(under(1, "setattr", {{"fid", fid(node)}, {"mode", 0600}}), ErrorCode::Conflict);
+  REQUIRE_OK(under(2, "setattr", {{"fid", fid(node)}, {"mode", 0600}, {"mtime", "now"}}));
+  CHECK_OK(under(2, "setattr", {{"fid", fid(node)}, {"mode", 0600}, {"mtime", "now"}}));
+  REQUIRE_OK(
+      under(3, "rename",
+            {{"dir", fid(kRootNode)}, {"name", "a"}, {"to", fid(kRootNode)}, {"to_name", "b"}}));
+  CHECK_OK(
+      under(3, "rename",
+            {{"dir", fid(kRootNode)}, {"name", "a"}, {"to", fid(kRootNode)}, {"to_name", "b"}}));
+  CHECK_FAILS(
+      under(3, "rename",
+            {{"dir", fid(kRootNode)}, {"name", "a"}, {"to", fid(kRootNode)}, {"to_name", "c"}}),
+      ErrorCode::Conflict);
+  REQUIRE_OK(under(4, "set-xattr", {{"fid", fid(node)}, {"name", "user.x"}, {"value", "1"}}));
+  CHECK_OK(under(4, "set-xattr", {{"fid", fid(node)}, {"name", "user.x"}, {"value", "1"}}));
+  CHECK_FAILS(under(4, "set-xattr", {{"fid", fid(node)}, {"name", "user.x"}, {"value", "2"}}),
+              ErrorCode::Conflict);
+  CHECK(store().lookup(kRootNode, "d").has_value());
+  CHECK_FAILS(store().lookup(kRootNode, "e"), ErrorCode::NotFound);
+}
