@@ -33,6 +33,19 @@ tl::unexpected<common::Error> unavailable(const VolumeSlot& slot,
   return tl::unexpected(std::move(error));
 }
 
+VolumeReport report_of(const VolumeSlot& slot) {
+  VolumeReport report{slot.entry, slot.state, slot.why};
+  if (slot.state != VolumeState::Open)
+    return report;
+  // Its disk has failed while it was open. What it had promised stands on what it was: only the
+  // next life of this server opens it again.
+  if (const Status healthy = slot.open->volume->health(); !healthy) {
+    report.state = VolumeState::Unavailable;
+    report.why = healthy.error().message + "; when its disk is well, start this server anew";
+  }
+  return report;
+}
+
 }  // namespace
 
 Status check_volume_name(std::string_view name) {
@@ -120,6 +133,8 @@ store::VolumeOptions VolumeSet::State::volume_options(const OpenVolume& open) co
   how.key = open.key.empty() ? nullptr : &open.key;
   how.pool = pool.get();
   how.retention = options.retention;
+  if (options.adjust)
+    options.adjust(how);
   return how;
 }
 
@@ -306,7 +321,7 @@ std::vector<VolumeReport> VolumeSet::list() const {
   for (const auto& [name, id] : state_->names) {
     const auto found = state_->slots.find(id);
     if (found != state_->slots.end() && !found->second.deleting)
-      reports.push_back({found->second.entry, found->second.state, found->second.why});
+      reports.push_back(report_of(found->second));
   }
   return reports;
 }

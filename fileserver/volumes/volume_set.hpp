@@ -70,6 +70,8 @@ struct VolumeSetOptions {
   store::VolumeOptions::Retention retention;
   // A sign of life of the thread.
   std::function<void()> beat;
+  // For tests: the last word on how a volume is opened.
+  std::function<void(store::VolumeOptions&)> adjust;
 };
 
 enum class VolumeState : std::uint8_t { Closed, Opening, Open, Closing, Unavailable };

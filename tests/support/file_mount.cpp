@@ -107,7 +107,7 @@ Result<std::unique_ptr<rpc::Client>> FileMount::join() {
   return other;
 }
 
-Status FileMount::dial() {
+Status FileMount::dial(const std::string& host, std::uint16_t port) {
   if (!streams_) {
     stream::StreamClientOptions options;
     options.tls = address_.tls;
@@ -117,7 +117,7 @@ Status FileMount::dial() {
     const common::MutexLock lock(mutex_);
     proved_ = closed_ = false;
   }
-  TROTH_TRY(stream_, streams_->dial({address_.host, stream_port_, {}, {}}));
+  TROTH_TRY(stream_, streams_->dial({host, port, {}, {}}));
   const common::MutexLock lock(mutex_);
   const common::Instant deadline = clock_.now() + kPatience;
   while (!proved_ && clock_.now() < deadline)

@@ -32,8 +32,8 @@ struct FileServerAddress {
 
 // How a change of a mount is called.
 struct ChangeCall {
-  std::uint64_t number = 0;  // 0: the next
-  std::chrono::milliseconds deadline{20'000};
+  std::uint64_t number = 0;                     // 0: the next
+  std::chrono::milliseconds deadline{120'000};  // however slow the machine is
   std::string bytes;
   std::string trace;
 };
@@ -49,7 +49,9 @@ class FileMount final : public common::stream::ClientHandler {
   [[nodiscard]] common::Status resume();
   [[nodiscard]] common::Status close();
   // Dials; returns when the server has proved itself on the stream.
-  [[nodiscard]] common::Status dial();
+  [[nodiscard]] common::Status dial() { return dial(address_.host, stream_port_); }
+  [[nodiscard]] common::Status dial(const std::string& host, std::uint16_t port);
+  [[nodiscard]] std::uint16_t stream_port() const { return stream_port_; }
   void hang_up();
   // The mount's own connection is a new one from now on, which has joined the session.
   [[nodiscard]] common::Status rejoin();

@@ -223,6 +223,64 @@ TEST_CASE("F22: a change whose answer was lost is answered from the record, and 
   CHECK_FAILS(through.change("create", args, how), common::ErrorCode::AlreadyExists);
 }
 
+TEST_CASE("F21: a change that is cut off on its way is sent again, and happens once") {
+  FileCell cell;
+  const auto direct = cell.mount();
+  auto proxy = test_support::TcpProxy::start(cell.cell().address(), 7482);
+  REQUIRE_OK(proxy);
+  auto address = cell.address();
+  address.host = "127.0.0.1";
+  address.port = (*proxy)->port();
+  FileMount through(address);
+  REQUIRE_OK(through.open());
+  (*proxy)->set(test_support::Direction::ToServer, {.swallow = true});
+  const json args{{"dir", cell.root()}, {"name", "once"}, {"mode", 0644}, {"bytes", 100'000}};
+  ChangeCall how;
+  how.number = through.next_number();
+  how.bytes = std::string(100'000, 'x');
+  how.deadline = 1000ms;
+  CHECK_FALSE(through.change("create", args, how));
+  CHECK_FALSE(direct->call("lookup", {{"dir", cell.root()}, {"name", "once"}})->contains("node"));
+  (*proxy)->clear();
+  REQUIRE_OK(through.rejoin());
+  how.deadline = ChangeCall().deadline;
+  const auto again = through.change("create", args, how);
+  REQUIRE_OK(again);
+  CHECK_FALSE((*again).value("replayed", false));
+  const auto there = direct->call("lookup", {{"dir", cell.root()}, {"name", "once"}});
+  REQUIRE_OK(there);
+  CHECK((*there)["node"]["s"] == 100'000);
+}
+
+TEST_CASE(
+    "F21: a mount that cannot be reached delays a writer for its lease, whichever way is cut") {
+  FileCell cell({.lease = 1000ms});
+  const auto writer = cell.mount();
+  FileMount holder(cell.address());
+  REQUIRE_OK(holder.open());
+  auto proxy = test_support::TcpProxy::start(cell.cell().address(), holder.stream_port());
+  REQUIRE_OK(proxy);
+  REQUIRE_OK(holder.dial("127.0.0.1", (*proxy)->port()));
+  const json file = make_file(*writer, cell.root(), "a");
+  REQUIRE(attributes(holder, file)["p"] == 1);
+  SUBCASE("it hears nothing, and goes on renewing") {
+    (*proxy)->set(test_support::Direction::ToClient, {.swallow = true});
+  }
+  SUBCASE("it is not heard") {
+    (*proxy)->set(test_support::Direction::ToServer, {.swallow = true});
+  }
+  SUBCASE("both") {
+    (*proxy)->set(test_support::Direction::ToClient, {.stalled = true});
+    (*proxy)->set(test_support::Direction::ToServer, {.stalled = true});
+  }
+  CHECK_OK(writer->change("setattr", {{"fid", file}, {"mode", 0600}}));
+  // What it was promised is not promised any more, and it is told so when it asks.
+  CHECK_FAILS(holder.call("getattr", {{"fids", json::array({file})}}), common::ErrorCode::Stale);
+  (*proxy)->clear();
+  REQUIRE_OK(holder.open());
+  CHECK(attributes(holder, file)["m"] == 0600);
+}
+
 TEST_CASE("F37: what comes twice is executed once") {
   FileCell cell;
   const auto mount = cell.mount();

@@ -111,6 +111,53 @@ TEST_CASE_FIXTURE(VolumeSetFixture,
   CHECK_OK(set->remove(bad, soon()));
 }
 
+namespace {
+
+// A disk that can be made to fail.
+class FailingDisk final : public common::db::DiskProbe {
+ public:
+  int on_write(common::db::DiskFile, std::uint64_t, std::span<const std::byte>) override {
+    return fails ? EIO : 0;
+  }
+  int on_sync(common::db::DiskFile) override { return fails ? EIO : 0; }
+  int on_truncate(common::db::DiskFile, std::uint64_t) override { return fails ? EIO : 0; }
+
+  std::atomic<bool> fails{false};
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(
+    VolumeSetFixture,
+    "F6: a volume whose disk failed is listed as such, and is well in the next life") {
+  FailingDisk disk;
+  options.adjust = [&](store::VolumeOptions& how) { how.probe = &disk; };
+  start();
+  const auto id = make("a")->id;
+  {
+    const VolumeRef volume = use(id);
+    make_file(volume, "kept");
+    REQUIRE_OK(volume->sync(soon()));
+    disk.fails = true;
+    store::CommitRequest request;
+    request.operations = {store::Create{store::kRootNode, "lost"}};
+    const auto done = volume->commit(request);
+    if (done)
+      CHECK_FAILS(volume->wait_stable(*done, soon()), ErrorCode::IoError);
+    CHECK_FALSE(volume->health());
+  }
+  CHECK(report("a").state == VolumeState::Unavailable);
+  CHECK(report("a").why.find("start this server anew") != std::string::npos);
+  disk.fails = false;
+  // It is not believed again by itself.
+  CHECK(report("a").state == VolumeState::Unavailable);
+  set.reset();
+  start();
+  CHECK_OK(use(id)->lookup(store::kRootNode, "kept"));
+  CHECK(report("a").state == VolumeState::Open);
+  set.reset();  // before its disk
+}
+
 TEST_CASE_FIXTURE(VolumeSetFixture,
                   "no more are open than may be: the one idle longest makes room") {
   options.open_volumes = 2;
