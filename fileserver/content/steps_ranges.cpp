@@ -68,6 +68,12 @@ class AllocateStep final : public Step {
     return {};
   }
 
+  [[nodiscard]] bool may_be_in(std::span<const store::Operation> record) const override {
+    const auto is_this = [&](const auto& one) { return one.node == change_.fid.node; };
+    return any_operation<store::SetContent>(record, is_this) ||
+           any_operation<store::SetAttributes>(record, is_this);
+  }
+
   bool again(const common::Error&) override { return true; }
 
  private:
@@ -126,6 +132,11 @@ class CopyStep final : public Step {
     if (set.mode)
       look.add(set);
     return {};
+  }
+
+  [[nodiscard]] bool may_be_in(std::span<const store::Operation> record) const override {
+    return any_operation<store::SetContent>(
+        record, [&](const store::SetContent& one) { return one.node == change_.to.node; });
   }
 
   bool again(const common::Error&) override { return true; }
@@ -194,6 +205,11 @@ class RestoreStep final : public Step {
     if (set.mode)
       look.add(set);
     return {};
+  }
+
+  [[nodiscard]] bool may_be_in(std::span<const store::Operation> record) const override {
+    return any_operation<store::SetContent>(
+        record, [&](const store::SetContent& one) { return one.node == change_.fid.node; });
   }
 
  private:

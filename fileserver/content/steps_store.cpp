@@ -60,6 +60,18 @@ class StoreStep final : public Step {
     return {};
   }
 
+  // Its time tells one store of a file from another: mounts say when they closed it.
+  [[nodiscard]] bool may_be_in(std::span<const store::Operation> record) const override {
+    const bool stored = any_operation<store::SetContent>(record, [&](const store::SetContent& one) {
+      return one.node == change_.fid.node && one.content.size == change_.size;
+    });
+    return stored &&
+           (!change_.mtime ||
+            any_operation<store::SetAttributes>(record, [&](const store::SetAttributes& one) {
+              return one.node == change_.fid.node && one.mtime == change_.mtime;
+            }));
+  }
+
   // The staged bytes are the file's: the node that held them goes. Also when the answer comes from
   // the record, for the server may have died in between.
   Status done(FileCall& call, const VolumeRef& volume, const store::CommitReply&) override {
@@ -191,6 +203,12 @@ class AppendStep final : public Step {
     if (set.mode)
       look.add(set);
     return {};
+  }
+
+  [[nodiscard]] bool may_be_in(std::span<const store::Operation> record) const override {
+    return any_operation<store::SetContent>(record, [&](const store::SetContent& one) {
+      return one.node == change_.fid.node && one.content.size >= raw_.size();
+    });
   }
 
   // Another append came first, or the bytes do not fit behind the tree: they go into it.

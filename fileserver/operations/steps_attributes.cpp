@@ -67,8 +67,14 @@ class SetattrStep final : public Step {
   }
 
   bool may_be_in(std::span<const store::Operation> record) const override {
+    // A time that the call only calls "now" is whatever it was then.
+    const auto agrees = [](const std::optional<fileproto::SetTime>& asked,
+                           const std::optional<store::FileTime>& was) {
+      return !asked || !asked->to || asked->to == was;
+    };
     return any_operation<store::SetAttributes>(record, [&](const store::SetAttributes& one) {
-      return one.node == change_.fid.node && one.uid == change_.uid && one.gid == change_.gid;
+      return one.node == change_.fid.node && one.uid == change_.uid && one.gid == change_.gid &&
+             agrees(change_.mtime, one.mtime) && agrees(change_.atime, one.atime);
     });
   }
 

@@ -160,7 +160,8 @@ class MakeStep final : public Step {
     return any_operation<store::Create>(record, [&](const store::Create& one) {
       return one.kind == kind_ && one.name == made_.name &&
              (made_.name.empty() || one.parent == made_.dir.node) &&
-             (!made_.node || one.node == *made_.node);
+             (!made_.node || one.node == *made_.node) &&
+             (kind_ != NodeKind::File || one.content.size == raw_.size());
     });
   }
 

@@ -130,3 +130,48 @@ TEST_CASE_FIXTURE(ContentFixture,
   }
   CHECK(store().attributes(node)->mode == 0644);
 }
+
+TEST_CASE_FIXTURE(ContentFixture, "R4: a store is not answered by the record of another store") {
+  const NodeId node = file("a");
+  const NodeId other = file("b");
+  const auto under = [&](std::uint64_t number, std::string_view operation, json args,
+                         std::string_view bytes) {
+    FakeCall one{peer, args, {0, number}, clock.now() + 20s, bytes};
+    return run(one, operation);
+  };
+  const auto store_args = [&](NodeId which, std::size_t size, std::int64_t mtime) {
+    return json{{"fid", fid(which)},
+                {"size", size},
+                {"mtime", mtime},
+                {"edits", json::array({json::array({0, size})})}};
+  };
+  REQUIRE_OK(under(5, "store", store_args(node, 3, 1'000), "one"));
+  const auto again = under(5, "store", store_args(node, 3, 1'000), "one");
+  REQUIRE_OK(again);
+  CHECK(json::parse(again->result)["replayed"] == true);
+  // The same file, closed at another time.
+  CHECK_FAILS(under(5, "store", store_args(node, 3, 2'000), "two"), ErrorCode::Conflict);
+  CHECK_FAILS(under(5, "store", store_args(node, 4, 1'000), "four"), ErrorCode::Conflict);
+  CHECK_FAILS(under(5, "store", store_args(other, 3, 1'000), "one"), ErrorCode::Conflict);
+  CHECK(bytes_of(store(), node) == "one");
+  REQUIRE_OK(under(6, "append", {{"fid", fid(node)}, {"bytes", 3}}, "two"));
+  CHECK_OK(under(6, "append", {{"fid", fid(node)}, {"bytes", 3}}, "two"));
+  CHECK_FAILS(under(6, "append", {{"fid", fid(other)}, {"bytes", 3}}, "two"), ErrorCode::Conflict);
+  CHECK(bytes_of(store(), node) == "onetwo");
+  const json create{{"dir", fid(fileserver::store::kRootNode)}, {"name", "c"}, {"mode", 0644}};
+  json with = create;
+  with["bytes"] = 3;
+  REQUIRE_OK(under(7, "create", with, "abc"));
+  CHECK_OK(under(7, "create", with, "abc"));
+  CHECK_FAILS(under(7, "create", create, {}), ErrorCode::Conflict);
+}
+
+TEST_CASE_FIXTURE(ContentFixture, "a change names the session that its connection has joined") {
+  const auto mine = session(1);
+  const json args{
+      {"dir", fid(fileserver::store::kRootNode)}, {"name", "d"}, {"mode", 0755}, {"s", 2}};
+  FakeCall of_another = call(args);
+  CHECK_FAILS(run(of_another, "mkdir", mine), ErrorCode::Stale);
+  FakeCall of_none = call(args);
+  CHECK_FAILS(run(of_none, "mkdir"), ErrorCode::Stale);
+}
