@@ -1,5 +1,6 @@
 #include "tests/support/file_cell.hpp"
 
+#include <csignal>
 #include <stdexcept>
 
 #include "common/auth/kdc_client.hpp"
@@ -145,6 +146,13 @@ void FileCell::add_user(const std::string& name, const std::string& password) {
 
 void FileCell::restart() {
   cell_->process("fileserver").kill();
+  check(cell_->start("fileserver"), "starting the file server again");
+}
+
+void FileCell::restart_in_order() {
+  auto& server = cell_->process("fileserver");
+  check(server.signal(SIGTERM), "telling the file server to stop");
+  static_cast<void>(take(server.wait(), "waiting for its end"));
   check(cell_->start("fileserver"), "starting the file server again");
 }
 

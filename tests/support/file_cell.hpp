@@ -43,6 +43,8 @@ class FileCell {
   [[nodiscard]] std::unique_ptr<FileMount> mount(FileServerAddress address) const;
   // Kills the file server and starts it again.
   void restart();
+  // The same with a server that is told to stop, and does.
+  void restart_in_order();
 
  private:
   std::unique_ptr<LiveCell> cell_;

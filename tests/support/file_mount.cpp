@@ -113,6 +113,9 @@ Status FileMount::dial(const std::string& host, std::uint16_t port) {
     options.tls = address_.tls;
     TROTH_TRY(streams_, stream::StreamClient::start(std::move(options), *this, clock_));
   }
+  // An earlier one would be dialled again by itself, and take this one's place.
+  if (stream_)
+    static_cast<void>(streams_->hang_up(*stream_));
   {
     const common::MutexLock lock(mutex_);
     proved_ = closed_ = false;
@@ -126,7 +129,7 @@ Status FileMount::dial(const std::string& host, std::uint16_t port) {
 }
 
 void FileMount::hang_up() {
-  static_cast<void>(streams_->hang_up(stream_));
+  static_cast<void>(streams_->hang_up(*stream_));
 }
 
 void FileMount::be_silent() {
@@ -221,10 +224,14 @@ bool FileMount::has_break() {
 }
 
 void FileMount::acknowledge(std::uint64_t number) {
+  acknowledge_on(*stream_, number);
+}
+
+void FileMount::acknowledge_on(stream::StreamId id, std::uint64_t number) {
   const auto message =
       fileproto::encode_message(fileproto::MountMessage(fileproto::Acknowledge{number}));
   if (message)
-    static_cast<void>(streams_->send(stream_, *message));
+    static_cast<void>(streams_->send(id, *message));
 }
 
 bool FileMount::wait_closed(std::chrono::nanoseconds within) {
@@ -253,7 +260,7 @@ stream::Bytes FileMount::credential(stream::StreamId, const std::array<std::byte
 
 void FileMount::on_open(stream::StreamId, std::uint64_t, common::Instant) {}
 
-void FileMount::on_message(stream::StreamId, stream::BytesView bytes) {
+void FileMount::on_message(stream::StreamId id, stream::BytesView bytes) {
   const auto message = fileproto::decode_server_message(bytes);
   if (!message)
     return;
@@ -273,7 +280,7 @@ void FileMount::on_message(stream::StreamId, stream::BytesView bytes) {
   }
   heard_.notify_all();
   if (acknowledge_it)
-    acknowledge(number);
+    acknowledge_on(id, number);
 }
 
 void FileMount::on_close(stream::StreamId, const stream::CloseInfo&) {

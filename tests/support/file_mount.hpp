@@ -98,6 +98,7 @@ class FileMount final : public common::stream::ClientHandler {
       EXCLUDES(mutex_);
 
   [[nodiscard]] common::Status begin(bool resume);
+  void acknowledge_on(common::stream::StreamId id, std::uint64_t number);
   [[nodiscard]] common::Result<nlohmann::json> send(std::string_view operation,
                                                     const nlohmann::json& args,
                                                     const ChangeCall& how);
@@ -109,8 +110,8 @@ class FileMount final : public common::stream::ClientHandler {
   common::SystemClock clock_;
   std::unique_ptr<common::rpc::Client> client_;
   std::unique_ptr<common::stream::StreamClient> streams_;
-  common::stream::StreamId stream_;
-  std::string mount_;  // 32 hex digits
+  std::optional<common::stream::StreamId> stream_;  // the one that is dialled
+  std::string mount_;                               // 32 hex digits
   std::uint64_t session_ = 0;
   std::vector<std::byte> key_;
   std::uint16_t stream_port_ = 0;

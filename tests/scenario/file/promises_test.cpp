@@ -191,6 +191,66 @@ TEST_CASE("R10: after a crash changes wait until every session is back; reads do
   CHECK(attributes(*holder, file)["m"] == 0600);
 }
 
+TEST_CASE("R10: a stop in order asks for everything, and then nothing is waited for") {
+  FileCell cell;
+  const auto writer = cell.mount();
+  const auto holder = cell.mount();
+  const json file = make_file(*writer, cell.root(), "a");
+  REQUIRE(attributes(*holder, file)["p"] == 1);
+  cell.restart_in_order();
+  const auto told = holder->wait_break();
+  REQUIRE_OK(told);
+  CHECK(told->nodes.empty());
+  // Its session is still there, to be resumed; nobody waits for that.
+  REQUIRE_OK(writer->resume());
+  ChangeCall how;
+  how.deadline = 5'000ms;  // less than the lease that a crash would have left to wait for
+  CHECK_OK(writer->change("setattr", {{"fid", file}, {"mode", 0600}}, how));
+  REQUIRE_OK(holder->resume());
+  REQUIRE_OK(holder->dial());
+  CHECK(attributes(*holder, file)["m"] == 0600);
+  CHECK(attributes(*holder, file)["p"] == 1);
+}
+
+TEST_CASE(
+    "F30, F32: many mounts come back at once after a crash, and are all asked before a change") {
+  constexpr std::size_t kMounts = 40;
+  FileCell cell;
+  const auto writer = cell.mount();
+  const json file = make_file(*writer, cell.root(), "a");
+  const json version = attributes(*writer, file)["v"];
+  std::vector<std::unique_ptr<FileMount>> holders;
+  for (std::size_t i = 0; i < kMounts; ++i) {
+    holders.push_back(cell.mount());
+    REQUIRE(attributes(*holders.back(), file)["p"] == 1);
+  }
+  cell.restart();
+  std::vector<std::future<common::Status>> back;
+  for (const auto& holder : holders) {
+    back.push_back(std::async(std::launch::async, [&, mount = holder.get()]() -> common::Status {
+      TROTH_TRY_VOID(mount->resume());
+      TROTH_TRY_VOID(mount->dial());
+      TROTH_TRY(
+          const json same,
+          mount->call("revalidate", {{"nodes", json::array({json::array({file, version})})}}));
+      return same["changed"].empty() ? common::Status()
+                                     : common::fail(common::ErrorCode::Internal, "{}", same.dump());
+    }));
+  }
+  REQUIRE_OK(writer->resume());
+  REQUIRE_OK(writer->dial());
+  for (auto& one : back)
+    CHECK_OK(one.get());
+  for (const auto& holder : holders)
+    CHECK_FALSE(holder->has_break());
+  // Each holds it again, each is asked, each is told.
+  CHECK_OK(writer->change("setattr", {{"fid", file}, {"mode", 0600}}));
+  for (const auto& holder : holders) {
+    CHECK_OK(holder->wait_break());
+    CHECK_OK(holder->wait_update());
+  }
+}
+
 TEST_CASE("F22: a change whose answer was lost is answered from the record, and happened once") {
   FileCell cell;
   const auto direct = cell.mount();
