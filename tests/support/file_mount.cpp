@@ -4,6 +4,7 @@
 #include "common/crypto/random.hpp"
 #include "common/fileproto/sessions.hpp"
 #include "common/wire/hex.hpp"
+#include "tests/support/patience.hpp"
 
 namespace test_support {
 
@@ -59,7 +60,7 @@ Result<std::array<std::byte, 32>> FileMount::proof(const rpc::Client& client,
                                                    std::string_view label) const {
   TROTH_TRY(const auto binding, client.channel_binding());
   TROTH_TRY(const auto credential,
-            address_.source->for_service(address_.service, clock_.now() + std::chrono::seconds(5)));
+            address_.source->for_service(address_.service, clock_.now() + test_support::kPatience));
   return fileproto::session_proof(key_, label, binding, credential->client.name);
 }
 
@@ -248,7 +249,7 @@ stream::Bytes FileMount::credential(stream::StreamId, const std::array<std::byte
   fileproto::StreamCredential credential;
   credential.session = common::SessionId{session_};
   const auto ticket =
-      address_.source->for_service(address_.service, clock_.now() + std::chrono::seconds(5));
+      address_.source->for_service(address_.service, clock_.now() + test_support::kPatience);
   if (!ticket)
     return {};
   const auto mine =

@@ -13,6 +13,7 @@
 #include "common/io/unique_fd.hpp"
 #include "common/result.hpp"
 #include "common/tls/connection.hpp"
+#include "tests/support/patience.hpp"
 
 namespace test_support {
 
@@ -20,7 +21,7 @@ namespace test_support {
 class RawPeer {
  public:
   using Milliseconds = std::chrono::milliseconds;
-  static constexpr Milliseconds kPatience{10'000};
+  static constexpr Milliseconds kPatience = test_support::kPatience;
 
   // TCP only.
   static common::Result<RawPeer> dial(std::uint16_t port, const std::string& from = "",

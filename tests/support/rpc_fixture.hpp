@@ -18,6 +18,7 @@
 
 #include "common/rpc/client.hpp"
 #include "common/rpc/server.hpp"
+#include "tests/support/patience.hpp"
 #include "tests/support/test.hpp"
 #include "tests/support/test_cell.hpp"
 
@@ -29,7 +30,11 @@ class RpcCell {
   common::rpc::ServerLimits limits;
   common::tls::ClientCertificates client_certificates = common::tls::ClientCertificates::Optional;
 
-  RpcCell() : server_files_(cell_.issue("server")) { add_standard_operations(); }
+  RpcCell() : server_files_(cell_.issue("server")) {
+    // Longer than any test waits: an honest caller on a busy machine is not to be cut.
+    limits.handshake = limits.head = limits.transfer_base = 2 * kPatience;
+    add_standard_operations();
+  }
 
   [[nodiscard]] const TestCell& certificates() const { return cell_; }
   [[nodiscard]] const CertificateFiles& server_files() const { return server_files_; }
@@ -76,7 +81,7 @@ class RpcCell {
     return std::make_unique<common::rpc::Client>(client_options(files));
   }
 
-  // A request that gives up after 10 s, so that a broken test ends.
+  // A request that gives up in time for a broken test to end.
   [[nodiscard]] static common::rpc::Request request(std::string_view service,
                                                     std::string_view operation,
                                                     std::string args = {}) {
@@ -84,7 +89,7 @@ class RpcCell {
     request.service = service;
     request.operation = operation;
     request.args = std::move(args);
-    request.deadline = common::rpc::now() + std::chrono::seconds(10);
+    request.deadline = common::rpc::now() + kPatience;
     return request;
   }
 

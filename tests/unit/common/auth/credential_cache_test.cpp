@@ -10,6 +10,7 @@
 
 #include "common/auth/credential_codec.hpp"
 #include "common/rpc/socket.hpp"
+#include "tests/support/patience.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/unit/common/ticket/small_cell.hpp"
 
@@ -131,7 +132,7 @@ TEST_CASE("the user's runtime directory is used if it is his own") {
 TEST_CASE("nobody logged in is not a failure of the cache") {
   const Places places;
   check_refused(places.open()->load(), ErrorCode::NotFound, "troth login");
-  CHECK_OK(places.open()->wipe(common::rpc::now() + 5s));
+  CHECK_OK(places.open()->wipe(common::rpc::now() + test_support::kPatience));
   CHECK(fs::is_empty(places.dir.path()));
 }
 
@@ -143,7 +144,7 @@ TEST_CASE("logging out destroys the file, its content first") {
   fs::create_hard_link(places.file(), kept);
   fs::remove(kept);
   const UniqueFd fd(::open(places.file().c_str(), O_RDONLY | O_CLOEXEC));
-  REQUIRE_OK(cache->wipe(common::rpc::now() + 5s));
+  REQUIRE_OK(cache->wipe(common::rpc::now() + test_support::kPatience));
   CHECK_FALSE(fs::exists(places.file()));
   std::array<char, 4096> left{};
   const ssize_t got = ::read(fd.get(), left.data(), left.size());
@@ -215,7 +216,7 @@ TEST_CASE("logging in again replaces whatever lies in the file's place, and foll
   CHECK_OK(cache->load());
   CHECK(mode_of(places.file()) == 0600);
   CHECK(test_support::read_file(victim).value() == "mine");
-  CHECK_OK(cache->wipe(common::rpc::now() + 5s));
+  CHECK_OK(cache->wipe(common::rpc::now() + test_support::kPatience));
   CHECK(test_support::read_file(victim).value() == "mine");
 }
 

@@ -1,6 +1,7 @@
 #include "common/auth/credential_cache.hpp"
 #include "common/crypto/random.hpp"
 #include "common/rpc/socket.hpp"
+#include "tests/support/patience.hpp"
 #include "tests/unit/common/ticket/small_cell.hpp"
 
 using namespace common;
@@ -29,7 +30,7 @@ TEST_CASE("the kernel's keyring keeps credentials and forgets them") {
   REQUIRE_OK(loaded);
   CHECK(loaded->front().client.name == "alice");
   CHECK((*cache)->where() == "the kernel's keyring");
-  REQUIRE_OK((*cache)->wipe(common::rpc::now() + 5s));
+  REQUIRE_OK((*cache)->wipe(common::rpc::now() + test_support::kPatience));
   CHECK_FAILS((*cache)->load(), ErrorCode::NotFound);
-  CHECK_OK((*cache)->wipe(common::rpc::now() + 5s));
+  CHECK_OK((*cache)->wipe(common::rpc::now() + test_support::kPatience));
 }

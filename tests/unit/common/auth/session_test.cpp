@@ -4,6 +4,7 @@
 
 #include "common/auth/authenticate.hpp"
 #include "common/auth/service_keys.hpp"
+#include "tests/support/patience.hpp"
 #include "tests/support/rpc_fixture.hpp"
 #include "tests/unit/common/ticket/small_cell.hpp"
 
@@ -106,8 +107,8 @@ TEST_CASE("a session belongs to its connection and to nobody else's") {
   cell.rpc.start();
   auto one = cell.rpc.client();
   auto other = cell.rpc.client();
-  REQUIRE_OK(one->connect(rpc::now() + 10s));
-  REQUIRE_OK(other->connect(rpc::now() + 10s));
+  REQUIRE_OK(one->connect(rpc::now() + test_support::kPatience));
+  REQUIRE_OK(other->connect(rpc::now() + test_support::kPatience));
   const auto channel = one->channel_binding();
   REQUIRE_OK(channel);
   const auto credential = cell.credential();
@@ -125,7 +126,7 @@ TEST_CASE("an ended session is answered expired, and a later ticket moves it on"
   Cell cell;
   cell.rpc.start();
   auto client = cell.rpc.client();
-  REQUIRE_OK(client->connect(rpc::now() + 10s));
+  REQUIRE_OK(client->connect(rpc::now() + test_support::kPatience));
   REQUIRE_OK(prove(*client, *cell.credential(10min)));
   CHECK_OK(client->call(RpcCell::request("test", "who")).answer);
   const auto too_early = cell.credential(9min);
@@ -208,7 +209,7 @@ TEST_CASE("what is wrong with a proof is not said, and leaves the connection as 
   Cell cell;
   cell.rpc.start();
   auto client = cell.rpc.client();
-  REQUIRE_OK(client->connect(rpc::now() + 10s));
+  REQUIRE_OK(client->connect(rpc::now() + test_support::kPatience));
   const auto channel = client->channel_binding();
   const auto ap = ticket::ApExchange::begin(*cell.credential(), *channel);
   REQUIRE_OK(ap);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
+#include "tests/support/patience.hpp"
 #include "tests/support/raw_tls.hpp"
 #include "tests/support/test.hpp"
 #include "tests/support/test_cell.hpp"
@@ -16,13 +17,13 @@ using test_support::TestCell;
 namespace {
 
 std::string ask(std::uint16_t port, std::string_view request) {
-  auto socket = dial("127.0.0.1", port, now() + 5s);
+  auto socket = dial("127.0.0.1", port, now() + test_support::kPatience);
   if (!socket)
     return {};
   (void)!::send(socket->get(), request.data(), request.size(), MSG_NOSIGNAL);
   std::string reply;
   char buffer[4096];
-  while (wait_for(socket->get(), POLLIN, now() + 5s) == Ready::Yes) {
+  while (wait_for(socket->get(), POLLIN, now() + test_support::kPatience) == Ready::Yes) {
     const ssize_t got = ::recv(socket->get(), buffer, sizeof buffer, 0);
     if (got <= 0)
       break;
@@ -73,7 +74,7 @@ TEST_CASE("silent callers do not keep others from being served") {
   REQUIRE_OK(listener);
   std::vector<common::UniqueFd> silent;
   for (int i = 0; i < 5; ++i) {
-    auto socket = dial("127.0.0.1", (*listener)->port(), now() + 5s);
+    auto socket = dial("127.0.0.1", (*listener)->port(), now() + test_support::kPatience);
     REQUIRE_OK(socket);
     silent.push_back(*std::move(socket));
   }

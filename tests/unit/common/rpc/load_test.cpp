@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/log/log.hpp"
+#include "tests/support/patience.hpp"
 #include "tests/support/raw_peer.hpp"
 #include "tests/support/rpc_fixture.hpp"
 
@@ -44,7 +45,7 @@ TEST_CASE("one address cannot take all the room for bodies") {
   };
   auto first = dial("127.0.0.2");
   REQUIRE_OK(first.send(almost_a_call(900'000)));
-  const auto limit = now() + 10s;
+  const auto limit = now() + test_support::kPatience;
   while (cell.server().stats().collected_bytes < 900'000 && now() < limit)
     std::this_thread::yield();
   auto second = dial("127.0.0.2");
@@ -84,19 +85,19 @@ TEST_CASE("all metadata and all bulk calls that are admitted leave a thread for 
   for (int i = 0; i < 12; ++i) {
     callers.emplace_back([&, i] {
       auto request = RpcCell::request("t", i % 2 == 0 ? "small" : "large");
-      request.deadline = now() + 20s;
+      request.deadline = now() + 2 * test_support::kPatience;
       const auto result = cell.client()->call(request);
       if (!result.answer && result.answer.error().code == ErrorCode::Overloaded)
         ++refused;
     });
   }
-  const auto limit = now() + 10s;
+  const auto limit = now() + test_support::kPatience;
   while (inside + refused < 12 && now() < limit)
     std::this_thread::yield();
   CHECK(inside + refused == 12);
   CHECK(inside < 8);
   auto request = RpcCell::request("test", "status");
-  request.deadline = now() + 3s;
+  request.deadline = now() + test_support::kPatience;
   CHECK_OK(cell.client()->call(request).answer);
   go_on = true;
   for (auto& caller : callers)
@@ -108,7 +109,7 @@ TEST_CASE("strangers' calls leave room for those of others") {
   cell.limits.metadata_in_flight = 4;
   std::atomic<int> inside{0};
   std::atomic<bool> go_on{false};
-  const auto limit = now() + 10s;
+  const auto limit = now() + test_support::kPatience;
   cell.add({.service = "t",
             .name = "open",
             .handler = [&](Call&) -> Result<Reply> {
@@ -126,7 +127,7 @@ TEST_CASE("strangers' calls leave room for those of others") {
   for (int i = 0; i < 8; ++i) {
     strangers.emplace_back([&] {
       auto request = RpcCell::request("t", "open");
-      request.deadline = now() + 20s;
+      request.deadline = now() + 2 * test_support::kPatience;
       const auto result = cell.client()->call(request);
       if (!result.answer && result.answer.error().code == ErrorCode::Overloaded)
         ++refused;
@@ -137,7 +138,7 @@ TEST_CASE("strangers' calls leave room for those of others") {
   CHECK(inside == 2);
   CHECK(refused == 6);
   auto request = RpcCell::request("t", "small");
-  request.deadline = now() + 3s;
+  request.deadline = now() + test_support::kPatience;
   CHECK_OK(cell.client()->call(request).answer);
   go_on = true;
   for (auto& stranger : strangers)

@@ -9,6 +9,7 @@
 
 #include "common/rpc/connection_table.hpp"
 #include "common/rpc/handshake_queue.hpp"
+#include "tests/support/patience.hpp"
 #include "tests/support/raw_peer.hpp"
 #include "tests/support/rpc_fixture.hpp"
 
@@ -59,7 +60,7 @@ TEST_CASE("handshakes go on while every worker is busy") {
   cell.limits.metadata_in_flight = 2;
   cell.add({.service = "t", .name = "hold", .handler = [&](Call&) -> Result<Reply> {
               ++inside;
-              const auto limit = now() + 10s;
+              const auto limit = now() + test_support::kPatience;
               while (!go_on && now() < limit)
                 std::this_thread::yield();
               return Reply{};
@@ -71,7 +72,7 @@ TEST_CASE("handshakes go on while every worker is busy") {
         [&] { CHECK_OK(cell.client()->call(RpcCell::request("t", "hold")).answer); });
   while (inside < 2)
     std::this_thread::yield();
-  CHECK_OK(cell.client()->connect(now() + 5s));
+  CHECK_OK(cell.client()->connect(now() + test_support::kPatience));
   go_on = true;
   for (auto& caller : callers)
     caller.join();
@@ -96,7 +97,7 @@ TEST_CASE("several threads shake hands with a whole office that dials at once, a
   CHECK(cell.server().stats().handshakes == 160);
   const auto begin = now();
   cell.stop();
-  CHECK(now() - begin < 5s);
+  CHECK(now() - begin < cell.limits.idle);
 }
 
 TEST_CASE("a request that came together with the end of the handshake is answered") {
