@@ -21,6 +21,7 @@ namespace fsv = fileserver;
 class ChangeFixture : public VolumeSetFixture {
  public:
   ChangeFixture() {
+    options.adjust = [this](fsv::store::VolumeOptions& how) { how.probe = &disk; };
     start();
     auto context = common::tls::ReloadableContext::make([this] {
       const auto files = certificates.issue("server");
@@ -47,7 +48,9 @@ class ChangeFixture : public VolumeSetFixture {
   }
   ~ChangeFixture() {
     volume_ref = {};
+    parts.reset();
     sessions.reset();
+    set.reset();  // before its disk
   }
 
   // A session with a stream, as the keeper sees it.
@@ -123,6 +126,7 @@ class ChangeFixture : public VolumeSetFixture {
     return *volume_ref;
   }
 
+  FailingDisk disk;
   TestCell certificates;
   FakePeer peer;
   common::ticket::Identity identity;

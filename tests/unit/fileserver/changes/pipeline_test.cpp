@@ -287,3 +287,15 @@ TEST_CASE_FIXTURE(ChangeFixture,
   CHECK(store().lookup(kRootNode, "d").has_value());
   CHECK_FAILS(store().lookup(kRootNode, "e"), ErrorCode::NotFound);
 }
+
+TEST_CASE_FIXTURE(ChangeFixture, "R20: nothing is promised of what was perhaps changed") {
+  const auto holder = session(1);
+  const NodeId node = file("a");
+  const NodeId other = file("b");
+  disk.writes_fail = true;
+  CHECK_FAILS(done("setattr", {{"fid", fid(node)}, {"mode", 0600}}), ErrorCode::OutcomeUnknown);
+  // Who reads it now may see what the next life of the volume does not have, or the other way.
+  CHECK(keeper().counts().marked == 1);
+  CHECK_FALSE(promise(holder, node));
+  CHECK(promise(holder, other));
+}

@@ -2,6 +2,8 @@
 
 // A server's volumes in a directory of their own.
 
+#include <atomic>
+#include <cerrno>
 #include <memory>
 #include <string>
 
@@ -11,6 +13,19 @@
 #include "tests/support/test.hpp"
 
 namespace test_support {
+
+// A disk that can be made to fail.
+class FailingDisk final : public common::db::DiskProbe {
+ public:
+  int on_write(common::db::DiskFile, std::uint64_t, std::span<const std::byte>) override {
+    return fails || writes_fail ? EIO : 0;
+  }
+  int on_sync(common::db::DiskFile) override { return fails ? EIO : 0; }
+  int on_truncate(common::db::DiskFile, std::uint64_t) override { return fails ? EIO : 0; }
+
+  std::atomic<bool> fails{false};
+  std::atomic<bool> writes_fail{false};
+};
 
 class VolumeSetFixture {
  public:

@@ -111,26 +111,10 @@ TEST_CASE_FIXTURE(VolumeSetFixture,
   CHECK_OK(set->remove(bad, soon()));
 }
 
-namespace {
-
-// A disk that can be made to fail.
-class FailingDisk final : public common::db::DiskProbe {
- public:
-  int on_write(common::db::DiskFile, std::uint64_t, std::span<const std::byte>) override {
-    return fails ? EIO : 0;
-  }
-  int on_sync(common::db::DiskFile) override { return fails ? EIO : 0; }
-  int on_truncate(common::db::DiskFile, std::uint64_t) override { return fails ? EIO : 0; }
-
-  std::atomic<bool> fails{false};
-};
-
-}  // namespace
-
 TEST_CASE_FIXTURE(
     VolumeSetFixture,
     "F6: a volume whose disk failed is listed as such, and is well in the next life") {
-  FailingDisk disk;
+  test_support::FailingDisk disk;
   options.adjust = [&](store::VolumeOptions& how) { how.probe = &disk; };
   start();
   const auto id = make("a")->id;
