@@ -3,6 +3,7 @@
 #include "cli/commands.hpp"
 #include "cli/files/files.hpp"
 #include "cli/output.hpp"
+#include "cli/shell/shell_command.hpp"
 #include "common/version.hpp"
 
 namespace cli {
@@ -29,6 +30,7 @@ int run(const std::vector<std::string>& words, const common::Clock& clock) {
   add_whoami_commands(app, session);
   const auto files = std::make_shared<FileContext>();
   add_file_commands(app, session, files);
+  add_shell_command(app, session);
   add_volume_commands(app, session, files);
   add_complete_path_command(app, session, files);
   add_user_commands(app, session);

@@ -1,4 +1,5 @@
-// troth complete-path WORD: what a remote path may go on with, for completion scripts.
+// troth complete-path WORD: what a remote path may go on with, for completion scripts and the
+// shell.
 
 #include "cli/files/complete_path.hpp"
 

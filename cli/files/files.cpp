@@ -101,7 +101,8 @@ int failed(const Error& error) {
 Command add_file_command(Command parent, Session& session, const FileContextPtr& context,
                          const char* name, const char* help, std::function<int(Files&)> run) {
   auto command = parent.add_command(name, help);
-  command.add_option("--cell", context->cell, "The cell's directory.").type_name("DIR");
+  if (!context->in_shell)
+    command.add_option("--cell", context->cell, "The cell's directory.").type_name("DIR");
   command.on_chosen([&session, context, run = std::move(run)] {
     session.action = [context, run] {
       if (!context->files) {
@@ -115,8 +116,10 @@ Command add_file_command(Command parent, Session& session, const FileContextPtr&
         const int code = run(files);
         return standard_out().flush() || code != kExitOk ? code : failed(standard_out().trouble());
       };
+      if (context->in_shell)
+        return all();
       files.begin();
-      InterruptScope interrupts(files.cancellation());
+      InterruptScope interrupts(files.cancellation(), false);
       return interrupts.ended(all());
     };
   });

@@ -62,6 +62,8 @@ class Files {
 struct FileContext {
   std::string cell;
   std::unique_ptr<Files> files;
+  // Commands of the shell: the cell is chosen, and interrupts are the shell's to handle.
+  bool in_shell = false;
 };
 using FileContextPtr = std::shared_ptr<FileContext>;
 

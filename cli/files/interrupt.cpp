@@ -9,9 +9,10 @@ constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
 
 std::atomic<common::rpc::Cancellation*> current{nullptr};
 std::atomic<int> caught{0};
+std::atomic<bool> only_once{false};
 
 void on_signal(int number) {
-  if (caught.exchange(number) != 0) {
+  if (caught.exchange(number) != 0 && only_once) {
     // Somebody means it.
     struct sigaction standard {};
     standard.sa_handler = SIG_DFL;
@@ -25,8 +26,10 @@ void on_signal(int number) {
 
 }  // namespace
 
-InterruptScope::InterruptScope(common::rpc::Cancellation& cancellation) {
+InterruptScope::InterruptScope(common::rpc::Cancellation& cancellation, bool shell)
+    : shell_(shell) {
   caught = 0;
+  only_once = !shell;
   current = &cancellation;
   struct sigaction action {};
   action.sa_handler = &on_signal;
@@ -57,7 +60,8 @@ int InterruptScope::ended(int code) {
   const int number = caught.load();
   if (number == 0)
     return code;
-  ::raise(number);
+  if (!shell_ || number != SIGINT)
+    ::raise(number);
   return kBySignal + number;
 }
 
