@@ -6,6 +6,7 @@
 #include "cli/files/out.hpp"
 #include "cli/output.hpp"
 #include "common/auth/credential_source.hpp"
+#include "common/fileclient/transfer/resume_file.hpp"
 #include "common/rpc/socket.hpp"
 
 namespace cli {
@@ -42,6 +43,16 @@ Result<fileclient::Found> Files::find(std::string_view text, fileclient::Follow 
 fileclient::CallOptions Files::calls() const {
   fileclient::CallOptions options;
   options.cancellation = cancellation_.get();
+  return options;
+}
+
+fileclient::TransferOptions Files::transfer(fileclient::Progress* progress) const {
+  fileclient::TransferOptions options;
+  options.calls.cancellation = cancellation_.get();
+  options.progress = progress;
+  // Without a place for its memory a transfer works all the same.
+  options.resume_directory =
+      fileclient::resume_directory(session_.cache->where(), session_.description.id).value_or("");
   return options;
 }
 
@@ -152,11 +163,15 @@ std::uint32_t creation_mode(std::uint32_t bits) {
 void add_file_commands(Command app, Session& session, const FileContextPtr& context) {
   add_listing_commands(app, session, context);
   add_stat_commands(app, session, context);
+  add_reading_commands(app, session, context);
+  add_transfer_commands(app, session, context);
   add_changing_commands(app, session, context);
+  add_copying_commands(app, session, context);
   add_moving_commands(app, session, context);
   add_find_command(app, session, context);
   add_usage_commands(app, session, context);
   add_access_commands(app, session, context);
+  add_history_commands(app, session, context);
 }
 
 }  // namespace cli

@@ -12,6 +12,7 @@
 #include "cli/output.hpp"
 #include "cli/user_session.hpp"
 #include "common/fileclient/file_client.hpp"
+#include "common/fileclient/transfer/upload.hpp"
 #include "common/fileclient/walker.hpp"
 
 namespace cli {
@@ -39,6 +40,8 @@ class Files {
 
   // For one call: its time begins now, and an interrupt ends it.
   [[nodiscard]] fileclient::CallOptions calls() const;
+  // For a transfer that is gone on with if its process is killed.
+  [[nodiscard]] fileclient::TransferOptions transfer(fileclient::Progress* progress) const;
 
   // A command begins: what interrupted the last one counts no more.
   void begin();
@@ -95,11 +98,15 @@ void add_volume_commands(Command app, Session& session, const FileContextPtr& co
 // The families, each in its own file.
 void add_listing_commands(Command app, Session& session, const FileContextPtr& context);
 void add_stat_commands(Command app, Session& session, const FileContextPtr& context);
+void add_reading_commands(Command app, Session& session, const FileContextPtr& context);
+void add_transfer_commands(Command app, Session& session, const FileContextPtr& context);
 void add_changing_commands(Command app, Session& session, const FileContextPtr& context);
+void add_copying_commands(Command app, Session& session, const FileContextPtr& context);
 void add_moving_commands(Command app, Session& session, const FileContextPtr& context);
 void add_find_command(Command app, Session& session, const FileContextPtr& context);
 void add_usage_commands(Command app, Session& session, const FileContextPtr& context);
 void add_access_commands(Command app, Session& session, const FileContextPtr& context);
+void add_history_commands(Command app, Session& session, const FileContextPtr& context);
 // For completion scripts; not shown in help.
 void add_complete_path_command(Command app, Session& session, const FileContextPtr& context);
 

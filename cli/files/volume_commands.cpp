@@ -1,4 +1,4 @@
-// troth volume
+// troth volume …, but dump and load
 
 #include <algorithm>
 #include <charconv>
@@ -546,6 +546,8 @@ void add_volume_commands(Command app, Session& session, const FileContextPtr& co
   added.command.add_option("name", added.arguments->name, "Which, or the directory that it lies on")
       .type_name("REMOTE")
       .required();
+
+  add_volume_stream_commands(group, session, context);
 }
 
 }  // namespace cli

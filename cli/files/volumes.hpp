@@ -23,4 +23,7 @@ using ServerPtr = std::shared_ptr<fileclient::FileServer>;
 // nowhere. As far as the caller may see; else "node N of volume M".
 [[nodiscard]] std::string place_of(Files& files, common::Fid directory);
 
+// dump, load.
+void add_volume_stream_commands(Command group, Session& session, const FileContextPtr& context);
+
 }  // namespace cli

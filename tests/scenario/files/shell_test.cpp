@@ -261,3 +261,24 @@ TEST_CASE("the terminal is given back as it was, also when the shell is killed")
   static_cast<void>(terminal.wait());
   CHECK(terminal.echoes());
 }
+
+TEST_CASE("at a terminal a transfer says how far it is, and Ctrl-C keeps what has arrived") {
+  Cell cell;
+  cell.write("large", std::string(200 << 20, 'x'));
+  Terminal terminal(cell);
+  REQUIRE(terminal.see_prompt("/"));
+  terminal.type("put " + cell.local("large").string() + " big\r");
+  if (terminal.see_first(" of 200M", "\n\rhome /> "))
+    REQUIRE(terminal.interrupt_until("\n\rhome /> "));
+  else
+    MESSAGE("too fast to be interrupted here");
+  terminal.type("ls\r");
+  REQUIRE(terminal.see_prompt("/"));
+  terminal.type("put -q " + cell.local("large").string() + " big\r");
+  REQUIRE(terminal.see_prompt("/"));
+  terminal.type("stat -c %s=%n big\r");
+  REQUIRE(terminal.see(std::to_string(200 << 20) + "=big"));
+  REQUIRE(terminal.see_prompt("/"));
+  terminal.type("\x04");
+  CHECK(terminal.wait() == 0);
+}

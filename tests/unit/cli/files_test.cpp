@@ -7,6 +7,7 @@
 #include "cli/files/find_tests.hpp"
 #include "cli/files/mode_words.hpp"
 #include "cli/files/out.hpp"
+#include "cli/files/progress_line.hpp"
 #include "cli/files/volumes.hpp"
 #include "tests/support/test.hpp"
 
@@ -173,4 +174,21 @@ TEST_CASE("find knows names, kinds, sizes and ages") {
   for (const FindWords& words : {FindWords{.type = "x"}, FindWords{.size = "big"},
                                  FindWords{.size = "+"}, FindWords{.maxdepth = "-1"}})
     CHECK_FAILS(parse_find_tests(words, now), ErrorCode::InvalidArgument);
+}
+
+TEST_CASE("a transfer says how far it is, how fast, and how much longer") {
+  ProgressState state;
+  state.bytes_done = 50 << 20;
+  state.bytes_total = 200 << 20;
+  state.totals_known = true;
+  state.current = "/docs/film.mkv";
+  CHECK(progress_text(state, 10 << 20, 100) ==
+        " 25% 50M of 200M, 10M/s, 0:15 left  /docs/film.mkv");
+  CHECK(progress_text(state, 10 << 20, 45) == " 25% 50M of 200M, 10M/s, 0:15 left  ..lm.mkv");
+  state.files_total = 12;
+  state.files_done = 3;
+  state.totals_known = false;
+  state.current = "a\x1Bz";
+  CHECK(progress_text(state, 0, 100) == "50M of 200M+, 3 of 12+ files, 0/s  a\\x1bz");
+  CHECK(progress_text(state, 0, 10).size() == 10);
 }
