@@ -30,6 +30,7 @@ struct Fetched {
   Attributes node;  // of the version
   Content content;
   std::optional<Content> since;
+  bool is_past = false;  // not what is there now
 };
 
 Status check_asked(const fileproto::FetchArgs& args) {
@@ -55,18 +56,17 @@ Status judge_now(FileCall& call, const VolumeRef& volume, fileproto::Scope scope
 Result<Fetched> look_up(FileCall& call, const VolumeRef& volume, const fileproto::FetchArgs& args,
                         fileproto::Attributes& described) {
   Fetched fetched;
-  bool is_past = false;
   const HeldFile held = held_file(call, args.fid);
   const auto look = [&](CallView& view) -> Status {
     TROTH_TRY(fetched.node, readable_file(view, held, args.fid.node));
-    is_past = args.version && *args.version != fetched.node.version &&
-              *args.version != fetched.node.data_version;
-    if (is_past)
+    fetched.is_past = args.version && *args.version != fetched.node.version &&
+                      *args.version != fetched.node.data_version;
+    if (fetched.is_past)
       TROTH_TRY_VOID(may_read_past(view, held, args.fid.node, *args.version));
     if (args.since && *args.since != fetched.node.data_version)
       TROTH_TRY_VOID(may_read_past(view, held, args.fid.node, *args.since));
     TROTH_TRY(described, describe(fetched.node, view));
-    if (is_past)
+    if (fetched.is_past)
       return {};
     TROTH_TRY(fetched.content, volume->content(view.moment().tx, args.fid.node, view.moment().at));
     return {};
@@ -74,7 +74,7 @@ Result<Fetched> look_up(FileCall& call, const VolumeRef& volume, const fileproto
   if (const Status looked = look_at(call, volume, args.scope, look); !looked)
     return tl::unexpected(looked.error());
   TROTH_TRY_VOID(judge_now(call, volume, args.scope, fetched.node));
-  if (is_past) {
+  if (fetched.is_past) {
     TROTH_TRY(fetched.content, past_content(volume, args.fid.node, *args.version));
     TROTH_TRY(fetched.node, volume->attributes(args.fid.node, *args.version));
     const bool governed = described.governed;
@@ -100,8 +100,8 @@ Result<Reply> fetch(FileCall& call) {
                       args.ranges, fileproto::kMaxFetchedRanges));
   TROTH_TRY(const auto name, store::content_name(fetched.content));
   result.node.content = name.bytes;
-  // Of the past nothing is promised.
-  if (!args.version || *args.version == fetched.node.version) {
+  // Of the past nothing is promised: its attributes would be kept as what is there now.
+  if (!fetched.is_past) {
     fileproto::Attributes* const nodes[] = {&result.node};
     grant(grants, volume.id(), nodes);
   }

@@ -174,4 +174,31 @@ TEST_CASE_FIXTURE(ContentFixture, "a change names the session that its connectio
   CHECK_FAILS(run(of_another, "mkdir", mine), ErrorCode::Stale);
   FakeCall of_none = call(args);
   CHECK_FAILS(run(of_none, "mkdir"), ErrorCode::Stale);
+
+TEST_CASE_FIXTURE(ContentFixture, "G1: a version of the past that is fetched is promised nobody") {
+  const auto mine = session(1);
+  const NodeId node = file("a");
+  FakeCall first = store_of(node, "first");
+  REQUIRE_OK(run(first, "store"));
+  const std::uint64_t then = store().attributes(node)->version.value;
+  FakeCall second = store_of(node, "second");
+  REQUIRE_OK(run(second, "store"));
+  const std::uint64_t now = store().attributes(node)->version.value;
+  const auto fetch = [&](std::uint64_t version) {
+    const auto fetched = asked("fetch",
+                               {{"fid", fid(node)},
+                                {"version", version},
+                                {"ranges", json::array({json::array({0, 100})})}},
+                               mine);
+    REQUIRE_OK(fetched);
+    return *fetched;
+  };
+  const json past = fetch(then);
+  CHECK(past["node"]["v"] == then);
+  CHECK_FALSE(past["node"].contains("p"));
+  CHECK_FALSE(past.contains("grants"));
+  CHECK(keeper().counts().promises == 0);
+  const json present = fetch(now);
+  CHECK(present["node"]["p"] == 1);
+  CHECK(keeper().counts().promises == 1);
 }
