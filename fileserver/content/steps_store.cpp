@@ -74,7 +74,8 @@ class StoreStep final : public Step {
 
   // The staged bytes are the file's: the node that held them goes. Also when the answer comes from
   // the record, for the server may have died in between.
-  Status done(FileCall& call, const VolumeRef& volume, const store::CommitReply&) override {
+  Status done(FileCall& call, const VolumeRef& volume, const fileproto::Speaker&,
+              const store::CommitReply&) override {
     if (!change_.staging)
       return {};
     TROTH_TRY(const StagingOwner owner, staging_owner(call));

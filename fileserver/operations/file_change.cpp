@@ -274,7 +274,7 @@ Result<Reply> FileChange::reply(FileCall& call, const ChangeResult& result) {
       step->replayed(rest);
   }
   for (const auto& step : steps_)
-    TROTH_TRY_VOID(step->done(call, volume(), result.commit));
+    TROTH_TRY_VOID(step->done(call, volume(), scope_.as, result.commit));
   fileproto::ChangeResult out;
   out.state = state_of(volume(), result.grant_clock);
   out.state.stable = result.commit.stable;

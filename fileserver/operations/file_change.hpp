@@ -77,8 +77,11 @@ class Step {
   [[nodiscard]] virtual bool may_be_in(std::span<const store::Operation>) const { return true; }
   // It was executed before: which nodes were made then, in order; takes its own off the front.
   virtual void replayed(std::span<const NodeId>&) {}
-  // When it is committed, also if that was long ago (a retry): what the session holds of it.
-  [[nodiscard]] virtual Status done(FileCall&, const VolumeRef&, const store::CommitReply&) {
+  // When it is committed, also if that was long ago (a retry): what the session holds of it. `as`:
+  // for whom the call speaks.
+  [[nodiscard]] virtual Status done(FileCall&, const VolumeRef&, const fileproto::Speaker& as,
+                                    const store::CommitReply&) {
+    static_cast<void>(as);
     return {};
   }
   // What there is to say of it when it is done.

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "common/fileproto/codec.hpp"
+#include "fileserver/content/content_access.hpp"
 #include "fileserver/operations/describe.hpp"
 #include "fileserver/operations/file_parts.hpp"
 #include "fileserver/operations/look_at.hpp"
@@ -75,6 +76,22 @@ Status may_open(CallView& view, const store::Attributes& node, const access::Ope
   return view.may(view.judge().open(node, wish));
 }
 
+// What is opened as of a seq has been judged by that moment; its handle is good for what is there
+// now, too (R27). What is gone: whoever may list the directory that it was in.
+Status may_open_now(FileCall& call, const VolumeRef& volume, fileproto::Scope scope,
+                    const store::Attributes& then, const access::OpenWish& wish) {
+  if (!scope.at)
+    return {};
+  scope.at.reset();
+  return look_at(call, volume, scope, [&](CallView& now) -> Status {
+    TROTH_TRY(const auto node, now.source().attributes(then.node));
+    if (!node)
+      return may_read_now(now, then);
+    TROTH_TRY_VOID(now.may(now.judge().reach(*node)));
+    return may_open(now, *node, wish);
+  });
+}
+
 Result<Reply> open(FileCall& call) {
   TROTH_TRY(const auto args, decode<fileproto::OpenArgs>(call.args()));
   call.note(args.fid);
@@ -84,12 +101,12 @@ Result<Reply> open(FileCall& call) {
   fileproto::OpenResult result;
   store::Attributes node;
   store::Content content;
+  const access::OpenWish wish{.read = args.read && !args.execute,
+                              .write = args.write || args.append,
+                              .execute = args.execute};
   const Status looked = look_at(call, volume, args.scope, [&](CallView& view) -> Status {
     TROTH_TRY(node, view.node(args.fid.node));
-    TROTH_TRY_VOID(may_open(view, node,
-                            {.read = args.read && !args.execute,
-                             .write = args.write || args.append,
-                             .execute = args.execute}));
+    TROTH_TRY_VOID(may_open(view, node, wish));
     TROTH_TRY(result.node, describe(node, view));
     if (node.kind == store::NodeKind::File) {
       TROTH_TRY(content, volume->content(view.moment().tx, node.node, view.moment().at));
@@ -97,6 +114,7 @@ Result<Reply> open(FileCall& call) {
     return {};
   });
   TROTH_TRY_VOID(looked);
+  TROTH_TRY_VOID(may_open_now(call, volume, args.scope, node, wish));
   if (node.kind == store::NodeKind::File) {
     TROTH_TRY(const auto name, store::content_name(content));
     result.node.content = name.bytes;
@@ -118,7 +136,9 @@ Result<Reply> open(FileCall& call) {
   return Reply::text(encode(result));
 }
 
-// A handle of before the server was started anew: what its caller was allowed is judged again.
+// A handle of before the server was started anew: what its caller was allowed is judged again, as
+// it is now, and for the version that it pinned also as it was then. He says himself what he had
+// open.
 Status open_again(FileCall& call, FileSession& session, const VolumeRef& volume,
                   const fileproto::Scope& scope, const fileproto::OpenHandle& wanted) {
   const PrincipalId caller = call.identity().client.id;
@@ -126,7 +146,10 @@ Status open_again(FileCall& call, FileSession& session, const VolumeRef& volume,
     return {};
   const Status looked = look_at(call, volume, scope, [&](CallView& view) -> Status {
     TROTH_TRY(const auto node, view.node(wanted.fid.node));
-    return may_open(view, node, {.read = true, .write = wanted.write});
+    TROTH_TRY_VOID(may_open(view, node, {.read = true, .write = wanted.write}));
+    if (wanted.version == node.version || wanted.version == node.data_version)
+      return {};
+    return may_read_past(view, {}, node.node, wanted.version);
   });
   TROTH_TRY_VOID(looked);
   return hold(session, volume, wanted.handle,
@@ -137,6 +160,9 @@ Result<Reply> reopen(FileCall& call) {
   TROTH_TRY(const auto args, decode<fileproto::ReopenArgs>(call.args()));
   if (args.handles.empty())
     return fail(ErrorCode::InvalidArgument, "reopen of no handle");
+  if (args.scope.at)
+    return fail(ErrorCode::InvalidArgument,
+                "what is open is judged as it is now: leave out \"at\"");
   TROTH_TRY(FileSession* const session, session_of(call));
   TROTH_TRY(const VolumeRef volume, call.volume(args.handles[0].fid.volume));
   fileproto::ReopenResult result;

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "fileserver/operations/file_change.hpp"
+#include "fileserver/operations/look_at.hpp"
 #include "fileserver/operations/open_files.hpp"
 #include "fileserver/operations/session_ranges.hpp"
 #include "fileserver/store/blocks/content_tree.hpp"
@@ -172,14 +173,24 @@ class MakeStep final : public Step {
     created = created.subspan(1);
   }
 
-  Status done(FileCall& call, const VolumeRef& volume, const store::CommitReply& commit) override {
+  Status done(FileCall& call, const VolumeRef& volume, const fileproto::Speaker& as,
+              const store::CommitReply& commit) override {
     if (!handle_)
       return {};
     const Fid fid{volume.id(), id_};
-    const PrincipalId caller = call.identity().client.id;
-    if (is_held(*call.session(), *handle_, fid, caller))
+    OpenHandle handle{fid, commit.seq, call.identity().client.id, true, true};
+    if (is_held(*call.session(), *handle_, fid, handle.caller))
       return {};
-    return hold(*call.session(), volume, *handle_, {fid, commit.seq, caller, true, true});
+    if (!commit.replayed)
+      return hold(*call.session(), volume, *handle_, handle);
+    TROTH_TRY_VOID(judge_again(call, volume, as, handle));
+    if (!handle.read && !handle.write)
+      return {};
+    const Status held = hold(*call.session(), volume, *handle_, handle);
+    // What it was then is forgotten, which does not make it undone.
+    const bool forgotten = !held && (held.error().code == ErrorCode::Expired ||
+                                     held.error().code == ErrorCode::NotFound);
+    return forgotten ? Status() : held;
   }
 
   fileproto::ChangeOutcome outcome(const store::CommitReply&) override {
@@ -189,6 +200,20 @@ class MakeStep final : public Step {
   }
 
  private:
+  // It was made long ago, perhaps, and is what its owner has made of it since: who made it has it
+  // open again for what he may now. One that never had a name is his alone.
+  Status judge_again(FileCall& call, const VolumeRef& volume, const fileproto::Speaker& as,
+                     OpenHandle& handle) const {
+    return look_at(call, volume, {.as = as}, [&](CallView& view) -> Status {
+      TROTH_TRY(const auto node, view.source().attributes(id_));
+      handle.read = handle.write = node && node->links == 0 && made_.name.empty();
+      if (node && node->links > 0) {
+        handle.read = view.allows(view.judge().fetch(*node));
+        handle.write = view.allows(view.judge().store(*node));
+      }
+      return {};
+    });
+  }
   // A new directory gets a copy of its parent's list.
   Status inherit_list(StepLook& look, NodeId parent) const {
     TROTH_TRY(auto list, store::read_xattr(look.view().moment().tx, parent, access::kAclXattr,

@@ -8,6 +8,7 @@ using common::ticket::PrincipalId;
 using fileserver::store::kRootNode;
 using nlohmann::json;
 using test_support::ChangeFixture;
+using test_support::FakeCall;
 namespace store = fileserver::store;
 
 TEST_CASE_FIXTURE(ChangeFixture,
@@ -60,6 +61,123 @@ TEST_CASE_FIXTURE(ChangeFixture, "who may not read or write does not open for it
       asked("reopen", {{"handles", json::array({json::array({7, fid(node), 1, true})})}}, mine);
   REQUIRE_OK(again);
   CHECK((*again)["lost"].size() == 1);
+}
+
+TEST_CASE_FIXTURE(
+    ChangeFixture,
+    "R27: what was allowed once opens nothing that is not allowed now, nor back then") {
+  const auto mine = session(1);
+  const auto theirs = session(2);
+  const auto bytes_of = [&](std::uint64_t node, const char* bytes) {
+    store::Volume::WriteRequest write;
+    write.node = NodeId{node};
+    write.replace = true;
+    store::Edit edit;
+    edit.bytes = common::as_bytes(std::string_view(bytes));
+    write.edits = std::span(&edit, 1);
+    const auto done = store().write(write);
+    REQUIRE_OK(done);
+    return done->seq.value;
+  };
+  const auto set_mode = [&](NodeId node, std::uint32_t mode) {
+    REQUIRE_OK(done("setattr", {{"fid", fid(node)}, {"mode", mode}}));
+  };
+  const auto alice = identity.client.id;
+  const NodeId closed = file("closed");
+  set_mode(closed, 0666);
+  const std::uint64_t open_then = store().last_seq().value;
+  set_mode(closed, 0600);
+  bytes_of(closed.value, "secret now");
+  const NodeId opened = file("opened");
+  set_mode(opened, 0600);
+  const std::uint64_t closed_then = bytes_of(opened.value, "secret then");
+  bytes_of(opened.value, "for all");
+  set_mode(opened, 0666);
+  const auto reopen = [&](json handle, std::optional<std::uint64_t> at = {}) {
+    json args{{"handles", json::array({std::move(handle)})}};
+    if (at)
+      args["at"] = *at;
+    return asked("reopen", args, theirs);
+  };
+
+  identity.client.id = PrincipalId{10'002};
+  CHECK_FAILS(asked("open", {{"fid", fid(closed)}, {"handle", 1}, {"at", open_then}}, theirs),
+              ErrorCode::PermissionDenied);
+  CHECK_FAILS(reopen({2, fid(closed), open_then, true}, open_then), ErrorCode::InvalidArgument);
+  const auto wide = reopen({3, fid(closed), open_then, true});
+  REQUIRE_OK(wide);
+  CHECK((*wide)["lost"].size() == 1);
+  const auto old = reopen({4, fid(opened), closed_then, false});
+  REQUIRE_OK(old);
+  CHECK((*old)["lost"].size() == 1);
+  CHECK(theirs->held.lock()->handles.empty());
+
+  // Who may, does: what is there now, and what was his to read then.
+  identity.client.id = alice;
+  CHECK_OK(asked("open", {{"fid", fid(closed)}, {"handle", 1}, {"at", open_then}}, mine));
+  const auto again =
+      asked("reopen",
+            {{"handles", json::array({json::array({2, fid(opened), closed_then, true})})}}, mine);
+  REQUIRE_OK(again);
+  CHECK_FALSE(again->contains("lost"));
+}
+
+TEST_CASE_FIXTURE(ChangeFixture,
+                  "a create that is repeated opens its file for what its maker may do now") {
+  const auto mine = session(1);
+  const auto later = session(2);
+  later->mount = mine->mount;
+  const json args{
+      {"dir", fid(kRootNode)}, {"name", "a"}, {"mode", 0644}, {"handle", 5}, {"seen", 1'000'000}};
+  const auto create = [&](const fileserver::FileSessionPtr& in) {
+    json with = args;
+    with["s"] = in->id.value;
+    auto one = call(with, 77);
+    const auto reply = run(one, "create", in);
+    REQUIRE_OK(reply);
+    return json::parse(reply->result);
+  };
+  const json first = create(mine);
+  const NodeId node{first["done"][0]["node"].get<std::uint64_t>()};
+  CHECK(mine->held.lock()->handles.size() == 1);
+  keeper().end_session(mine->id, fileserver::SessionOver::Why::Closed);
+  SUBCASE("as before") {
+    CHECK(create(later)["replayed"] == true);
+    CHECK(later->held.lock()->handles.at(5).write);
+  }
+  SUBCASE("it belongs to somebody else by now") {
+    store::CommitRequest take;
+    take.operations = {store::SetAttributes{.node = node, .mode = 0600, .uid = 10'002}};
+    REQUIRE_OK(store().commit(take));
+    CHECK(create(later)["replayed"] == true);
+    CHECK(later->held.lock()->handles.empty());
+  }
+  SUBCASE("it is gone by now") {
+    store::CommitRequest take;
+    take.operations = {store::Unlink{kRootNode, "a"}};
+    REQUIRE_OK(store().commit(take));
+    CHECK(create(later)["replayed"] == true);
+    CHECK(later->held.lock()->handles.empty());
+  }
+}
+
+TEST_CASE_FIXTURE(ChangeFixture,
+                  "no size is set to what the same batch makes, so no byte is lost") {
+  const auto mine = session(1);
+  const auto ids = asked("node-ids", {{"volume", volume.value}, {"count", 10}}, mine);
+  REQUIRE_OK(ids);
+  const NodeId node{(*ids)["first"].get<std::uint64_t>()};
+  const json steps = {{{"op", "create"},
+                       {"dir", fid(kRootNode)},
+                       {"name", "a"},
+                       {"mode", 0644},
+                       {"node", node.value},
+                       {"bytes", 5}},
+                      {{"op", "setattr"}, {"fid", fid(node)}, {"size", 5}}};
+  const json args{{"do", steps}, {"s", mine->id.value}, {"seen", 1'000'000}};
+  FakeCall both{peer, args, {0, 99}, clock.now() + std::chrono::seconds(20), "bytes"};
+  CHECK_FAILS(run(both, "batch", mine), ErrorCode::InvalidArgument);
+  CHECK_FAILS(store().lookup(kRootNode, "a"), ErrorCode::NotFound);
 }
 
 TEST_CASE_FIXTURE(ChangeFixture, "R29: node ids are the mount's that asked for them, for good") {
