@@ -21,10 +21,13 @@ class SetattrStep final : public Step {
   // The new content of a file whose size changes, made of the present one. Whoever may not write it
   // is told so by look().
   Status prepare(FileCall&, const VolumeRef& volume, store::Upload& upload) override {
+    base_.reset();
     if (!change_.size)
       return {};
     const NodeId node = change_.fid.node;
     const auto attributes = volume->attributes(node);
+    if (!attributes && attributes.error().code != common::ErrorCode::NotFound)
+      return tl::unexpected(attributes.error());
     if (!attributes || attributes->kind != NodeKind::File)
       return {};
     TROTH_TRY(const store::Content base, volume->content(node));
@@ -58,6 +61,8 @@ class SetattrStep final : public Step {
         return fail_posix(EISDIR, "node {} is a directory", node.node.value);
       if (node.kind != NodeKind::File)
         return fail_posix(EINVAL, "node {} is not a regular file", node.node.value);
+      if (!base_)
+        return nothing_to_cut(look, node);
       look.add(store::SetContent{node.node, content_, base_});
       what |= what::kBytes;
     }
@@ -86,6 +91,15 @@ class SetattrStep final : public Step {
     if (!time)
       return access::TimeWish::None;
     return time->to ? access::TimeWish::Given : access::TimeWish::Now;
+  }
+  // The file was not there when its content was to be made: what it holds must not be lost for it.
+  static Status nothing_to_cut(StepLook& look, const Attributes& node) {
+    if (look.view().source().find_made(node.node) != nullptr)
+      return common::fail(common::ErrorCode::InvalidArgument,
+                          "node {} is made in the same batch: give it its bytes there",
+                          node.node.value);
+    return common::fail(common::ErrorCode::Conflict, "node {} was made while this was under way",
+                        node.node.value);
   }
   static access::AttributeWish wish_of(const fileproto::Setattr& change) {
     return {change.mode,           change.uid,           change.gid, change.size.has_value(),
