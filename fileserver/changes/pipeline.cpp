@@ -148,6 +148,26 @@ Status must_be_same(const Change& change, const store::CommitReply& record) {
       detail));
 }
 
+// As far on the disk as the volume asks before anybody is told. Also of what was done before: who
+// repeats it may have been told that this was not known.
+Status settle(FileCall& call, const VolumeRef& volume, store::CommitReply& commit) {
+  if (volume.entry().policy.close_level == CloseLevel::Stable) {
+    Status stable;
+    if (!commit.replayed)
+      stable = volume->wait_stable(commit, call.deadline());
+    else if (volume->stable_seq() < commit.seq)
+      stable = volume->sync(call.deadline());
+    if (!stable)
+      return fail(ErrorCode::OutcomeUnknown,
+                  "the change is made, but it is not known to be on the disk: {}",
+                  stable.error().message);
+    commit.stable = volume->stable_seq();
+  }
+  if (call.session() && commit.stable < commit.seq)
+    call.parts().sessions.note_unstable(call.session(), volume.id(), commit.seq);
+  return {};
+}
+
 // The answer to something that was executed before; nullopt: it was not.
 Result<std::optional<Reply>> answer_of_record(FileCall& call, PendingChange& pending) {
   if (!pending.key)
@@ -155,10 +175,11 @@ Result<std::optional<Reply>> answer_of_record(FileCall& call, PendingChange& pen
   store::CommitRequest request;
   request.caller = call.committer();
   request.key = pending.key;
-  TROTH_TRY(const auto replay, pending.change().volume()->replay(request));
+  TROTH_TRY(auto replay, pending.change().volume()->replay(request));
   if (!replay)
     return std::optional<Reply>();
   TROTH_TRY_VOID(must_be_same(pending.change(), *replay));
+  TROTH_TRY_VOID(settle(call, pending.change().volume(), *replay));
   const ChangeResult result{*replay, std::vector<bool>(replay->nodes.size()), 0};
   TROTH_TRY(Reply reply, pending.change().reply(call, result));
   return std::optional(std::move(reply));
@@ -297,21 +318,14 @@ Result<Reply> ChangePipeline::finish(FileCall& call, PendingChange& pending,
   if (commit.replayed) {
     static_cast<void>(pending.end(nullptr));
     TROTH_TRY_VOID(must_be_same(pending.change(), commit));
+    TROTH_TRY_VOID(settle(call, pending.change().volume(), commit));
     const ChangeResult result{commit, std::vector<bool>(commit.nodes.size()), 0};
     return pending.change().reply(call, result);
   }
   const VolumeRef& volume = pending.change().volume();
   auto news = std::make_shared<ChangeNews>(ChangeNews{volume.id(), std::move(commit)});
   const PromiseCore::Ended ended = pending.end(news);
-  if (volume.entry().policy.close_level == CloseLevel::Stable) {
-    if (const Status stable = volume->wait_stable(news->commit, call.deadline()); !stable)
-      return fail(ErrorCode::OutcomeUnknown,
-                  "the change is made, but it is not known to be on the disk: {}",
-                  stable.error().message);
-    news->commit.stable = volume->stable_seq();
-  }
-  if (call.session() && news->commit.stable < news->commit.seq)
-    call.parts().sessions.note_unstable(call.session(), volume.id(), news->commit.seq);
+  TROTH_TRY_VOID(settle(call, volume, news->commit));
   std::vector<bool> granted;
   granted.reserve(news->commit.nodes.size());
   for (const store::NodeOutcome& outcome : news->commit.nodes) {

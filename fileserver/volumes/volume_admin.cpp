@@ -195,6 +195,13 @@ Status VolumeSet::remove(VolumeId id, Instant deadline) {
   }
   const Status begun = state.registry->set_stage(id, Registry::Stage::Deleting);
   if (!begun) {
+    // The row may say so in spite of that, and then the next start removes the volume: nobody must
+    // write into it before the row is known to say otherwise.
+    const Status there = state.registry->set_stage(id, Registry::Stage::There);
+    if (!there)
+      return fail(ErrorCode::OutcomeUnknown,
+                  "whether the volume is deleted shows when the server is started anew: {}",
+                  begun.error().message);
     const common::MutexLock lock(state.mutex);
     state.slots.find(id)->second.deleting = false;
     return begun;

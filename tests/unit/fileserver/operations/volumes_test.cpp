@@ -1,5 +1,6 @@
 // Volumes as administrators manage them, over the protocol.
 
+#include "common/failpoint/failpoint.hpp"
 #include "tests/unit/fileserver/changes/change_fixture.hpp"
 
 using common::ErrorCode;
@@ -119,4 +120,48 @@ TEST_CASE_FIXTURE(AdminFixture, "no volume lies in itself, on a root, on a file,
   const NodeId e = made("mkdir", {{"dir", fid(kRootNode)}, {"name", "e"}, {"mode", 0755}});
   CHECK_FAILS(attach("more", fid(e)), ErrorCode::Busy);
   CHECK(keeper().counts().marked == 0);
+}
+
+TEST_CASE_FIXTURE(AdminFixture,
+                  "G6: a volume whose deletion was refused is none that the next start removes") {
+  if (!common::failpoint::kCompiledIn)
+    SKIP_TEST("this build has no failpoints");
+  const auto stage = [&] {
+    const auto rows = set->registry().volumes();
+    REQUIRE_OK(rows);
+    const auto row = std::find_if(rows->begin(), rows->end(),
+                                  [&](const auto& one) { return one.entry.id == volume; });
+    REQUIRE(row != rows->end());
+    return row->stage;
+  };
+  using Stage = fileserver::Registry::Stage;
+  SUBCASE("the disk fails once") {
+    const common::failpoint::Armed once("registry.change.before_stable=error(io_error)@1");
+    CHECK_FAILS(asked("volume-delete", {{"name", "data"}}), ErrorCode::IoError);
+    CHECK(stage() == Stage::There);
+    CHECK(set->use(volume, soon()).has_value());
+  }
+  SUBCASE("and goes on failing") {
+    {
+      const common::failpoint::Armed always("registry.change.before_stable=error(io_error)");
+      CHECK_FAILS(asked("volume-delete", {{"name", "data"}}), ErrorCode::OutcomeUnknown);
+    }
+    // Whatever the row says: nobody writes there.
+    CHECK_FAILS(set->use(volume, soon()), ErrorCode::NotFound);
+  }
+}
+
+TEST_CASE_FIXTURE(AdminFixture,
+                  "G4: what is repeated is told when it is as far on the disk as the volume asks") {
+  const NodeId node = file("a");
+  const json args{{"fid", fid(node)}, {"mode", 0700}};
+  FakeCall first = call(args, 55);
+  REQUIRE_OK(run(first, "setattr"));
+  REQUIRE_OK(asked("volume-policy", {{"name", "data"}, {"policy", {{"close_level", "stable"}}}}));
+  FakeCall again = call(args, 55);
+  const auto told = run(again, "setattr");
+  REQUIRE_OK(told);
+  const json result = json::parse(told->result);
+  CHECK(result["replayed"] == true);
+  CHECK(result["stable"].get<std::uint64_t>() >= result["seq"].get<std::uint64_t>());
 }
