@@ -214,13 +214,26 @@ class MakeStep final : public Step {
       return {};
     });
   }
-  // A new directory gets a copy of its parent's list.
+  // A new directory gets a copy of its parent's list, as earlier steps leave it.
   Status inherit_list(StepLook& look, NodeId parent) const {
-    TROTH_TRY(auto list, store::read_xattr(look.view().moment().tx, parent, access::kAclXattr,
-                                           look.view().moment().at));
+    std::optional<common::Bytes> list;
+    TROTH_TRY(list, list_of(look, parent));
     if (list)
       look.add(store::SetXattr{id_, std::string(access::kAclXattr), *std::move(list)});
     return {};
+  }
+  static Result<std::optional<common::Bytes>> list_of(StepLook& look, NodeId directory) {
+    const auto& earlier = look.into().operations;
+    for (auto one = earlier.rbegin(); one != earlier.rend(); ++one) {
+      if (const auto* const set = std::get_if<store::SetXattr>(&*one);
+          set != nullptr && set->node == directory && set->name == access::kAclXattr)
+        return std::optional(set->value);
+      if (const auto* const removed = std::get_if<store::RemoveXattr>(&*one);
+          removed != nullptr && removed->node == directory && removed->name == access::kAclXattr)
+        return std::optional<common::Bytes>();
+    }
+    const Moment& moment = look.view().moment();
+    return store::read_xattr(moment.tx, directory, access::kAclXattr, moment.at);
   }
 
   const fileproto::NewNode made_;

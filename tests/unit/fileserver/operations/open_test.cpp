@@ -180,6 +180,26 @@ TEST_CASE_FIXTURE(ChangeFixture,
   CHECK_FAILS(store().lookup(kRootNode, "a"), ErrorCode::NotFound);
 }
 
+TEST_CASE_FIXTURE(ChangeFixture,
+                  "a directory gets its parent's list also if one batch makes both of them") {
+  const auto mine = session(1);
+  const auto ids = asked("node-ids", {{"volume", volume.value}, {"count", 10}}, mine);
+  REQUIRE_OK(ids);
+  const NodeId d{(*ids)["first"].get<std::uint64_t>()};
+  const NodeId e{d.value + 1};
+  const NodeId above = made("mkdir", {{"dir", fid(kRootNode)}, {"name", "above"}, {"mode", 0755}});
+  const json list =
+      json::array({{{"who", "user"}, {"id", identity.client.id.value}, {"rights", "rlidwka"}}});
+  REQUIRE_OK(done("set-acl", {{"fid", fid(above)}, {"entries", list}}));
+  const json steps = {
+      {{"op", "mkdir"}, {"dir", fid(above)}, {"name", "d"}, {"mode", 0777}, {"node", d.value}},
+      {{"op", "mkdir"}, {"dir", fid(d)}, {"name", "e"}, {"mode", 0777}, {"node", e.value}}};
+  REQUIRE_OK(done("batch", {{"do", steps}, {"seen", 1'000'000}}, mine));
+  const auto lists = [&](NodeId node) { return (*asked("acl", {{"fid", fid(node)}}))["acl"]; };
+  CHECK(lists(d) == lists(above));
+  CHECK(lists(e) == lists(above));
+}
+
 TEST_CASE_FIXTURE(ChangeFixture, "R29: node ids are the mount's that asked for them, for good") {
   const auto mine = session(1);
   const auto other = session(2);
