@@ -56,10 +56,12 @@ Result<Reply> stage_open(FileCall& call) {
   wanted.node = args.node;
   wanted.size = args.size;
   // The file is one that the caller may write; without one he must be allowed something here at
-  // all: who may reach the volume's root.
+  // all: who may search the volume's root.
   const auto look = [&](CallView& view) -> Status {
-    if (!args.target)
-      return view.node(store::kRootNode).map([](const auto&) {});
+    if (!args.target) {
+      TROTH_TRY(const auto root, view.node(store::kRootNode));
+      return view.may(view.judge().search(root));
+    }
     if (args.target->volume != args.volume)
       return fail(ErrorCode::InvalidArgument, "a staging is in the volume of its file");
     TROTH_TRY(const auto node, view.node(args.target->node));

@@ -86,6 +86,31 @@ Status admit(const StagingCall& call, const NewStaging& wanted) {
   return {};
 }
 
+std::uint64_t length_of(std::span<const ByteRange> ranges) {
+  std::uint64_t length = 0;
+  for (const ByteRange& range : ranges)
+    length += range.length;
+  return length;
+}
+
+// Quotas do not count what is staged, so it has a cap of its own, whatever sizes were admitted: as
+// much as the quota, and half of the room of the disk.
+Status admit_piece(const StagingCall& call, const Staging& staging, const ByteRange& piece) {
+  std::vector<ByteRange> there = staging.there;
+  add_range(there, piece);
+  const std::uint64_t more = length_of(there) - length_of(staging.there);
+  TROTH_TRY(const auto kept, call.volume.kept());
+  TROTH_TRY(const store::Usage usage, call.volume.usage());
+  std::uint64_t staged = 0;
+  for (const auto& each : kept)
+    staged += each.allocated;
+  if (usage.quota_bytes && staged + more > *usage.quota_bytes)
+    return fail_posix(EDQUOT, "as much as the volume's quota is being uploaded already");
+  if (staged + more > (usage.disk_free + staged) / 2)
+    return fail_posix(ENOSPC, "half of the room of this volume's disk is being uploaded already");
+  return {};
+}
+
 Status make(const StagingCall& call, const NewStaging& wanted, NodeId& node) {
   store::CommitRequest request;
   request.caller = call.caller;
@@ -190,6 +215,7 @@ Result<StagedPiece> StagedPiece::begin(const StagingCall& call, NodeId node, std
   if (length > staging.size || offset > staging.size - length)
     return fail(ErrorCode::InvalidArgument, "a piece of {} bytes at {} in a staging of {}", length,
                 offset, staging.size);
+  TROTH_TRY_VOID(admit_piece(call, staging, {offset, length}));
   TROTH_TRY(auto hash, common::crypto::Sha256::create());
   return StagedPiece(call, std::move(staging), std::move(hash), offset, length);
 }

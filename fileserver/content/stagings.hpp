@@ -83,7 +83,7 @@ void end_staging(store::Volume& volume, const StagingOwner& owner, NodeId node);
 // A piece on its way in: hashed and put into blocks as it comes, a MiB at a time.
 class StagedPiece {
  public:
-  // InvalidArgument: it reaches beyond the staging's size.
+  // InvalidArgument: it reaches beyond the staging's size. NoSpace, EDQUOT: too much is staged.
   [[nodiscard]] static Result<StagedPiece> begin(const StagingCall& call, NodeId node,
                                                  std::uint64_t offset, std::uint64_t length);
 

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "fileserver/content/content_base.hpp"
+#include "fileserver/store/blocks/block_name.hpp"
 
 namespace fileserver {
 
@@ -86,6 +87,20 @@ class AllocateStep final : public Step {
 
 // --- copy-range ---
 
+// Whoever copies to where blocks do not lie as they did is answered how much has been copied, and
+// asks again: bytes that have to be moved, and blocks that are named anew one by one, hold a
+// worker.
+constexpr std::uint64_t kMostMoved = std::uint64_t{256} << 20;
+constexpr std::uint64_t kMostRenamed = std::uint64_t{128} << 30;
+
+std::uint64_t copied_at_once(const fileproto::CopyRange& change) {
+  if (change.from_offset == change.to_offset)
+    return store::kMaxFileSize;
+  const bool moves =
+      change.from_offset % store::kBlockBytes != change.to_offset % store::kBlockBytes;
+  return moves ? kMostMoved : kMostRenamed;
+}
+
 class CopyStep final : public Step {
  public:
   explicit CopyStep(fileproto::CopyRange change) : change_(std::move(change)) {}
@@ -103,7 +118,8 @@ class CopyStep final : public Step {
       return {};
     length_ = change_.from_offset >= from_->content.size
                   ? 0
-                  : std::min(change_.length, from_->content.size - change_.from_offset);
+                  : std::min({change_.length, from_->content.size - change_.from_offset,
+                              copied_at_once(change_)});
     if (length_ > store::kMaxFileSize || change_.to_offset > store::kMaxFileSize - length_)
       return fail_posix(EFBIG, "a file has at most 2^62 bytes");
     TROTH_TRY(content_,

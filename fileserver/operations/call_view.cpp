@@ -79,8 +79,10 @@ CallView::CallView(FileCall& call, const VolumeRef& volume, const Moment& moment
 
 Result<Attributes> CallView::node(NodeId id) {
   TROTH_TRY(const auto found, source_.attributes(id));
+  // In the words of a refusal: who may not know of a node must not learn from them that it is
+  // there.
   if (!found)
-    return fail_posix(ENOENT, "there is no node {}", id.value);
+    return fail_posix(ENOENT, "there is no such node");
   TROTH_TRY_VOID(may(judge_.reach(*found)));
   return *found;
 }

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "fileserver/content/stagings.hpp"
 #include "tests/unit/fileserver/changes/change_fixture.hpp"
 
 using common::ErrorCode;
@@ -18,6 +19,15 @@ std::string bytes_of(fileserver::store::Volume& volume, NodeId node) {
   REQUIRE_OK(content);
   std::string text(content->size, '\0');
   REQUIRE_OK(volume.read(*content, 0, std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
+std::string bytes_at(fileserver::store::Volume& volume, NodeId node, std::uint64_t offset,
+                     std::size_t length) {
+  const auto content = volume.content(node);
+  REQUIRE_OK(content);
+  std::string text(length, '\0');
+  REQUIRE_OK(volume.read(*content, offset, std::as_writable_bytes(std::span(text))));
   return text;
 }
 
@@ -174,6 +184,73 @@ TEST_CASE_FIXTURE(ContentFixture, "a change names the session that its connectio
   CHECK_FAILS(run(of_another, "mkdir", mine), ErrorCode::Stale);
   FakeCall of_none = call(args);
   CHECK_FAILS(run(of_none, "mkdir"), ErrorCode::Stale);
+}
+
+TEST_CASE_FIXTURE(ContentFixture, "who may do nothing in a volume uploads nothing to it") {
+  const auto mine = session(1);
+  const json args{{"volume", volume.value}, {"size", 1'000}};
+  CHECK_OK(asked("stage-open", args, mine));
+  fileserver::store::CommitRequest close;
+  close.operations = {
+      fileserver::store::SetAttributes{.node = fileserver::store::kRootNode, .mode = 0700}};
+  REQUIRE_OK(store().commit(close));
+  CHECK_FAILS(asked("stage-open", args, mine), ErrorCode::PermissionDenied);
+}
+
+TEST_CASE_FIXTURE(ContentFixture,
+                  "all that is staged in a volume is as much as its quota at most") {
+  identity.groups.push_back(common::ticket::kAdministrators);
+  REQUIRE_OK(done("volume-quota", {{"name", "data"}, {"bytes", 1'000'000}}));
+  fileserver::StagingCall own{store(), {{}, 10}, {10, {}}, 10, clock, soon(), {}};
+  own.owner.mount.bytes[0] = std::byte{1};
+  const std::string bytes(400'000, 'x');
+  const auto digest = common::crypto::sha256(common::as_bytes(bytes));
+  REQUIRE_OK(digest);
+  const auto upload = [&](NodeId node) -> common::Status {
+    TROTH_TRY(auto piece, fileserver::StagedPiece::begin(own, node, 0, bytes.size()));
+    std::ranges::copy(common::as_bytes(bytes), piece.room().begin());
+    TROTH_TRY_VOID(piece.came(bytes.size()));
+    TROTH_TRY_VOID(piece.finish(*digest));
+    return {};
+  };
+  std::vector<NodeId> nodes;
+  for (int i = 0; i < 3; ++i) {
+    const auto opened = fileserver::open_staging(own, {.node = {}, .size = bytes.size()});
+    REQUIRE_OK(opened);
+    nodes.push_back(opened->node);
+  }
+  CHECK_OK(upload(nodes[0]));
+  CHECK_OK(upload(nodes[1]));
+  const auto refused = upload(nodes[2]);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().error_number == EDQUOT);
+  // What is there already takes no more room when it comes again.
+  CHECK_OK(upload(nodes[1]));
+  CHECK_OK(fileserver::drop_staging(own, nodes[0]));
+  CHECK_OK(upload(nodes[2]));
+}
+
+TEST_CASE_FIXTURE(ContentFixture, "holes as long as a file may be hold nobody up") {
+  const NodeId node = file("a");
+  const std::uint64_t huge = std::uint64_t{1} << 61;
+  FakeCall bytes = store_of(node, std::string(300'000, 'x'));
+  REQUIRE_OK(run(bytes, "store"));
+  REQUIRE_OK(done("setattr", {{"fid", fid(node)}, {"size", huge}}));
+  const auto copied = [&](const char* name, std::uint64_t from_offset, std::uint64_t to_offset) {
+    const NodeId copy = file(name);
+    const auto answer = done("copy-range", {{"from", fid(node)},
+                                            {"from_offset", from_offset},
+                                            {"length", huge / 2},
+                                            {"to", fid(copy)},
+                                            {"to_offset", to_offset}});
+    REQUIRE_OK(answer);
+    CHECK(bytes_at(store(), copy, to_offset, 100) == std::string(100, 'x'));
+    return (*answer)["done"][0]["length"].get<std::uint64_t>();
+  };
+  CHECK(copied("b", 0, 0) == huge / 2);
+  // What does not lie in its blocks as it did: some of it, and how much.
+  CHECK(copied("c", 200'000, 1) == std::uint64_t{256} << 20);
+}
 
 TEST_CASE_FIXTURE(ContentFixture, "G1: a version of the past that is fetched is promised nobody") {
   const auto mine = session(1);
