@@ -18,9 +18,14 @@ using common::Fid;
 using common::Instant;
 using common::rpc::Reply;
 
-// A content that is made from its base is made again when another commit came first; whoever loses
-// so often should take a lock.
+// A content that is made from its base is made again when another commit came first.
 constexpr int kMostRepetitions = 16;
+
+// Others came first each time. Nothing has happened: the same may be asked for again.
+common::Error always_beaten() {
+  return {ErrorCode::Overloaded, "others keep changing what the change is made of: try again",
+          std::chrono::milliseconds(50)};
+}
 
 std::vector<Touched> touched_of(const Change::Look& look, VolumeId volume) {
   std::vector<Touched> all;
@@ -275,6 +280,8 @@ Result<Reply> ChangePipeline::go_on(FileCall& call, const std::shared_ptr<Pendin
       repeated = extend(call, pending, unmarked);
     else if (pending->repetitions < kMostRepetitions)
       repeated = repeat(call, *pending, done.error(), outdated);
+    else if (done.error().code == ErrorCode::Conflict && pending->change().again(done.error()))
+      repeated = tl::unexpected(always_beaten());
     if (!repeated) {
       static_cast<void>(pending->end(nullptr));
       return unless_done(call, *pending, repeated.error());

@@ -101,6 +101,41 @@ TEST_CASE_FIXTURE(ContentFixture, "a store and an append in one batch keep apart
   CHECK(bytes_of(store(), b) == "first" + appended);
 }
 
+namespace {
+
+// Others always come first.
+class BeatenChange final : public fileserver::Change {
+ public:
+  using Change::Change;
+  common::Status look(fileserver::FileCall&, const fileserver::Moment&, Look&) override {
+    return {};
+  }
+  common::Result<fileserver::store::CommitReply> commit(
+      const fileserver::store::CommitRequest&) override {
+    ++commits;
+    return common::fail(ErrorCode::Conflict, "another store came first");
+  }
+  bool again(const common::Error&) override { return true; }
+  common::Result<common::rpc::Reply> reply(fileserver::FileCall&,
+                                           const fileserver::ChangeResult&) override {
+    return common::rpc::Reply::text("{}");
+  }
+  static inline int commits = 0;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(ContentFixture,
+                  "who is beaten by others each time may try again, and is told so") {
+  FakeCall one = call(json::object());
+  fileserver::FileCall file(*parts, one, identity, nullptr);
+  const auto done = file.change(std::make_unique<BeatenChange>(use(volume)));
+  CHECK_FAILS(done, ErrorCode::Overloaded);
+  CHECK(done.error().retry_after > 0ms);
+  CHECK(BeatenChange::commits > 10);
+  CHECK(BeatenChange::commits < 100);
+}
+
 TEST_CASE_FIXTURE(ContentFixture, "one file is not written twice in a batch") {
   const NodeId node = file("a");
   FakeCall twice =
