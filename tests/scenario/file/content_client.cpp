@@ -10,6 +10,10 @@ namespace content {
 namespace rpc = common::rpc;
 using common::Result;
 
+bool is_refused(const common::Error& error, common::ErrorCode code) {
+  return error.code == code || error.code == common::ErrorCode::OutcomeUnknown;
+}
+
 json make_file(FileMount& mount, const json& directory, const std::string& name) {
   const auto made = mount.change("create", {{"dir", directory}, {"name", name}, {"mode", 0644}});
   REQUIRE_OK(made);

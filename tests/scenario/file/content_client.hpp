@@ -13,6 +13,16 @@ namespace content {
 using nlohmann::json;
 using test_support::FileMount;
 
+// Sessions last even where the machine stands still for long.
+[[nodiscard]] inline test_support::FileCellOptions patient() {
+  test_support::FileCellOptions options;
+  options.lease = std::chrono::seconds(60);
+  return options;
+}
+
+// Refused before its bytes were read: the connection is closed then, and the answer may be lost.
+[[nodiscard]] bool is_refused(const common::Error& error, common::ErrorCode code);
+
 // An empty file; its Fid.
 [[nodiscard]] json make_file(FileMount& mount, const json& directory, const std::string& name);
 
