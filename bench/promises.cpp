@@ -1,31 +1,25 @@
 // bench_promises: what promises cost a file server, and what they cost those who wait for them.
 //
 //   bench_promises [--json] [--rounds N] [--sessions N] [--promises N]
-//                  [--only memory|sessions|breaks|calls]
+//                  [--mib N] [--only memory|sessions|breaks|calls|contents]
 //
 // Server and clients are processes of their own, with TLS and tickets; the KDC lives with the
 // clients. Figures are medians over the rounds, ratios the median of the rounds' own.
 
-#include "bench/promises.hpp"
-
 #include <fmt/core.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <thread>
 
 #include <nlohmann/json.hpp>
 
-#include "common/ticket/keytab.hpp"
-#include "tests/support/kdc_server.hpp"
-#include "tests/support/process.hpp"
+#include "bench/promises_run.hpp"
 
 namespace bench {
 namespace {
@@ -35,99 +29,25 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 using test_support::KdcFiles;
 using test_support::KdcServer;
-using test_support::Process;
-using test_support::TempDir;
 
 struct Options {
   int rounds = 5;
   int sessions = 10'000;
   int promises = 1'000'000;
+  int mib = 1'024;   // of a large file
   std::string only;  // one part
 
   [[nodiscard]] bool wants(std::string_view part) const { return only.empty() || only == part; }
 };
 
-constexpr std::string_view kService = "fileserver/fs1";
 constexpr auto kLoad = 1s;
 // What one call revalidates.
 constexpr int kAtOnce = 10'000;
-
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? 0 : values[values.size() / 2];
-}
 
 double percentile_99(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() * 99 / 100];
 }
-
-// --- the server, as its parent sees it ---
-
-class Server {
- public:
-  Server(const KdcServer& kdc, const auth::CredentialPtr& ticket, int files)
-      : process_(spawn(kdc, files)) {
-    const std::string line = must(process_.wait_for_line("ports ", 300s), "the server's start");
-    unsigned calls = 0;
-    unsigned streams = 0;
-    unsigned long long first = 0;
-    if (std::sscanf(line.c_str(), "ports %u %u %u %llu", &calls, &streams, &target.volume,
-                    &first) != 4)
-      die("the server does not say where it is");
-    target.calls = static_cast<std::uint16_t>(calls);
-    target.streams = static_cast<std::uint16_t>(streams);
-    target.first = first;
-    target.tls = kdc.files().client_tls();
-    target.ticket = ticket;
-  }
-
-  struct Stats {
-    double promises = 0;
-    double bytes = 0;
-  };
-  Stats stats() {
-    must(process_.signal(SIGUSR1), "asking the server");
-    const std::string line = must(process_.wait_for_line("stats ", 60s), "its answer");
-    Stats stats;
-    if (std::sscanf(line.c_str(), "stats %lf %lf", &stats.promises, &stats.bytes) != 2)
-      die("the server does not say what it has");
-    return stats;
-  }
-  [[nodiscard]] double rss_bytes() const {
-    std::ifstream file(fmt::format("/proc/{}/statm", process_.pid()));
-    double total = 0;
-    double resident = 0;
-    file >> total >> resident;
-    return resident * static_cast<double>(::sysconf(_SC_PAGESIZE));
-  }
-
-  [[nodiscard]] json fid(int file) const {
-    return {target.volume, target.first + static_cast<std::uint64_t>(file)};
-  }
-
-  Target target;
-
- private:
-  Process spawn(const KdcServer& kdc, int files) {
-    const std::string keytab = directory_.path() / "keytab";
-    must(ticket::save_keytab(kdc.files().keytab(std::string(kService)), keytab), "keytab");
-    const std::string data = directory_.path() / "data";
-    std::filesystem::create_directory(data);
-    const KdcFiles& cell = kdc.files();
-    return must(Process::spawn("/proc/self/exe",
-                               {"--serve", std::string(KdcFiles::kCell), keytab, cell.certificate(),
-                                cell.key(), cell.ca(), data, std::to_string(files)}),
-                "the server");
-  }
-
-  TempDir directory_;
-  Process process_;
-};
 
 // --- memory ---
 
@@ -347,6 +267,8 @@ int drive(const Options& options) {
     breaks(kdc, ticket, options.rounds, report);
   if (options.wants("calls"))
     throughput(kdc, ticket, options.rounds, report);
+  if (options.wants("contents"))
+    contents(kdc, ticket, {options.rounds, static_cast<std::uint64_t>(options.mib)}, report);
   report["rounds"] = options.rounds;
   std::printf("%s\n", report.dump().c_str());
   return 0;
@@ -359,7 +281,7 @@ namespace {
 
 constexpr const char* kUsage =
     "usage: bench_promises [--json] [--rounds N] [--sessions N] [--promises N] "
-    "[--only memory|sessions|breaks|calls]";
+    "[--mib N] [--only memory|sessions|breaks|calls|contents]";
 
 }  // namespace
 
@@ -385,6 +307,8 @@ int main(int argc, char** argv) {
       options.sessions = value;
     else if (argument == "--promises")
       options.promises = value;
+    else if (argument == "--mib")
+      options.mib = std::max(64, value / 64 * 64);
     else
       bench::die(kUsage);
   }

@@ -73,11 +73,15 @@ class Mounts final : public common::stream::ClientHandler {
   // The connection speaks for that session from now on.
   void join(common::rpc::Client& client, std::size_t mount);
   [[nodiscard]] std::uint64_t breaks() EXCLUDES(mutex_);
+  [[nodiscard]] common::SessionId session(std::size_t mount) EXCLUDES(mutex_);
+  // Of an operation of that mount.
+  [[nodiscard]] std::uint64_t next_number(std::size_t mount) EXCLUDES(mutex_);
 
  private:
   struct Mount {
     common::SessionId session;
     std::vector<std::byte> key;
+    std::uint64_t number = 0;
   };
   common::stream::Bytes credential(common::stream::StreamId stream,
                                    const std::array<std::byte, 32>& binding) override

@@ -72,7 +72,7 @@ Mounts::Mount Mounts::open_one(rpc::Client& client) const {
   const auto answer = call(client, "session-open", fileproto::encode(args));
   const auto opened =
       must(fileproto::decode<fileproto::SessionOpenResult>(answer.result()), "session-open");
-  return {opened.session, {opened.key.begin(), opened.key.end()}};
+  return {opened.session, {opened.key.begin(), opened.key.end()}, 0};
 }
 
 void Mounts::open(int count) {
@@ -107,6 +107,16 @@ void Mounts::open(int count) {
     heard_.wait_for(mutex_, 100ms);
   if (proven_ < mounts_.size())
     die("not all streams came up");
+}
+
+SessionId Mounts::session(std::size_t mount) {
+  const MutexLock lock(mutex_);
+  return mounts_[mount].session;
+}
+
+std::uint64_t Mounts::next_number(std::size_t mount) {
+  const MutexLock lock(mutex_);
+  return ++mounts_[mount].number;
 }
 
 void Mounts::join(rpc::Client& client, std::size_t mount) {

@@ -7,6 +7,8 @@
 
 #include <cstdio>
 
+#include <nlohmann/json.hpp>
+
 #include "bench/promises.hpp"
 #include "common/auth/session.hpp"
 #include "common/metrics/registry.hpp"
@@ -25,6 +27,7 @@ using namespace std::chrono_literals;
 namespace fsv = fileserver;
 
 constexpr int kFilesPerCommit = 1'000;
+constexpr std::size_t kTransferred = 1 << 20;
 constexpr std::string_view kAnswerOfGetattr =
     R"({"e":1,"stable":3,"grants":1234567,"nodes":[{"n":1031,"k":"f","m":438,"u":0,"g":0,"l":1,)"
     R"("s":0,"b":0,"mt":1790000000123456789,"ct":1790000000123456789,"at":1790000000123456789,)"
@@ -50,6 +53,42 @@ std::uint64_t make_files(fsv::store::Volume& volume, int count) {
       first = done.created.front().value;
   }
   return first;
+}
+
+// What transfers cost that read and write nothing: always the same memory.
+void add_bare_transfers(rpc::OperationTable& table) {
+  static const std::vector<std::byte> kBytes(kTransferred, std::byte{0x5A});
+  rpc::Operation get;
+  get.service = "file";
+  get.name = "bare-get";
+  get.kind = rpc::OperationClass::Bulk;
+  get.handler = [](rpc::Call& call) -> Result<rpc::Reply> {
+    rpc::Reply reply;
+    reply.source_size = call.args().at("size").get<std::uint64_t>();
+    reply.source = [left = reply.source_size](
+                       std::span<std::byte>) mutable -> Result<std::span<const std::byte>> {
+      const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(left, kTransferred));
+      left -= part;
+      return std::span(kBytes).first(part);
+    };
+    return reply;
+  };
+  add(table, std::move(get));
+  rpc::Operation put;
+  put.service = "file";
+  put.name = "bare-put";
+  put.kind = rpc::OperationClass::Bulk;
+  put.body_cap = 64 << 20;
+  put.streamed = true;
+  put.handler = [](rpc::Call& call) -> Result<rpc::Reply> {
+    std::vector<std::byte> buffer(kTransferred);
+    for (;;) {
+      TROTH_TRY(const std::size_t some, call.read_body(buffer));
+      if (some == 0)
+        return rpc::Reply::text("{}");
+    }
+  };
+  add(table, std::move(put));
 }
 
 }  // namespace
@@ -110,6 +149,7 @@ int serve(const ServerFiles& files) {
     };
     add(table, std::move(operation));
   }
+  add_bare_transfers(table);
   rpc::ServerOptions options;
   options.tls = context(tls::ClientCertificates::Optional);
   options.role = "fileserver";
