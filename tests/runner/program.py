@@ -44,8 +44,9 @@ PRESSURE = os.environ.get("TROTH_TEST_PRESSURE", "/proc/pressure/cpu")
 STARVED_SPEED = 0.2
 CLOCK_SECONDS = 5.0  # how often the clock of a running program is set
 
-_running_lock = threading.Lock()
+_running_lock = threading.RLock()  # a signal may interrupt who holds it
 _running = {}  # process id -> test id
+_stopped = threading.Event()  # no program is started any more
 
 
 @dataclass
@@ -145,7 +146,8 @@ def _reap_orphans():
 
 
 def kill_everything():
-    """Kills all programs that run now, and everything they started."""
+    """Kills all programs that run now, and everything they started. None is started any more."""
+    _stopped.set()
     with _running_lock:
         current = dict(_running)
     for pid, test_id in current.items():
@@ -248,6 +250,9 @@ def run(test, number, scratch, build_dir, case_pattern):
         # Under the lock: a program that nobody has registered yet would look like an orphan, and whoever
         # collects orphans would take its exit code away.
         with open(outcome.log, "wb") as log, _running_lock:
+            if _stopped.is_set():
+                outcome.add_failure("starts", "the run was stopped")
+                return outcome
             child = subprocess.Popen(
                 command, cwd=test.directory or build_dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=_environment(test, test_id, (own, sanitizer_log, report_path), build_dir),

@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -187,6 +188,23 @@ class RunnerTest(unittest.TestCase):
         starving.join()
         self.assertEqual([case["outcome"] for case in cases["slow"]], ["passed"], output)
         self.assertIn("timed out", self.only_failure(cases["hangs"]))
+
+    def test_a_run_that_is_told_to_stop_starts_nothing_more(self):
+        own = self.directory.name
+        os.mkfifo(os.path.join(own, "runs"))
+        self.add("first", f"echo x > {own}/runs; {LINGER}")
+        for number in range(3):
+            self.add(f"later-{number}", f"touch {own}/started")
+        with open(os.path.join(self.build, "meson-info", "intro-tests.json"), "w", encoding="utf-8") as file:
+            json.dump(self.tests, file)
+        environment = dict(os.environ, TROTH_TEST_SHARED_PLACES=os.path.join(own, "troth*"))
+        with subprocess.Popen([sys.executable, RUN, self.build, "--jobs", "1"], env=environment,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+            with open(os.path.join(own, "runs"), encoding="ascii") as runs:
+                runs.read()
+            run.terminate()
+            self.assertEqual(run.wait(60), 128 + signal.SIGTERM)
+        self.assertFalse(os.path.exists(os.path.join(own, "started")))
 
     def test_serial_programs_run_alone(self):
         own = self.directory.name
