@@ -3,7 +3,6 @@
 #include "fileserver/volumes/volume_set.hpp"
 
 #include <algorithm>
-#include <atomic>
 
 #include "common/log/log.hpp"
 #include "fileserver/volumes/volume_set_state.hpp"
@@ -162,8 +161,9 @@ Result<std::shared_ptr<OpenVolume>> VolumeSet::State::open_volume(const VolumeEn
 bool VolumeSet::State::is_idle(const VolumeSlot& slot) {
   if (slot.state != VolumeState::Open || slot.open.use_count() != 1)
     return false;
-  // Whoever gave the last reference up has done so before we go on.
-  std::atomic_thread_fence(std::memory_order_acquire);
+  // Whoever gave the last reference up has done so before we go on: giving one up is ordered after
+  // that. (A fence would do, but no thread sanitizer knows them.)
+  std::shared_ptr<OpenVolume>(slot.open).reset();
   return true;
 }
 

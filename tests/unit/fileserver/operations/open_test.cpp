@@ -36,6 +36,11 @@ TEST_CASE_FIXTURE(ChangeFixture,
   const json look{{"fids", json::array({fid(node)})}};
   CHECK((*asked("getattr", look, mine))["nodes"][0]["l"] == 0);
   CHECK((*asked("getattr", look))["nodes"][0]["error"]["code"] == "not_found");
+  // It is its caller's, not everybody's who uses the same mount.
+  const PrincipalId alice = identity.client.id;
+  identity.client.id = PrincipalId{10'002};
+  CHECK((*asked("getattr", look, mine))["nodes"][0].contains("error"));
+  identity.client.id = alice;
   CHECK_OK(asked("release", {{"volume", volume.value}, {"handles", {5, 6}}}, mine));
   CHECK((*asked("getattr", look, mine))["nodes"][0].contains("error"));
 }
