@@ -6,6 +6,7 @@
 #include "common/daemon/port_probe.hpp"
 #include "common/daemon/server_certificate.hpp"
 #include "common/daemon/server_tls.hpp"
+#include "common/failpoint/failpoint.hpp"
 #include "common/log/log.hpp"
 #include "fileserver/changes/pipeline.hpp"
 #include "fileserver/content/dump_table.hpp"
@@ -27,6 +28,19 @@ constexpr std::chrono::milliseconds kCloseVolumes{500};
 // Database, log and segments of an open volume, with its readers.
 constexpr std::uint64_t kDescriptorsOfVolume = 24;
 constexpr std::uint64_t kOtherDescriptors = 512;
+
+// Tests of whole cells plant them from outside: promises.bug.NAME=error(internal).
+common::sim::BugSet<PromiseBug> planted_bugs() {
+  std::uint64_t mask = 0;
+  if constexpr (common::failpoint::kCompiledIn) {
+    const auto names = promise_bug_names();
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (!common::failpoint::hit("promises.bug." + names[i]))
+        mask |= std::uint64_t{1} << i;
+    }
+  }
+  return common::sim::BugSet<PromiseBug>::from_mask(mask);
+}
 
 class FileService final : public common::daemon::Service {
  public:
@@ -116,6 +130,7 @@ Status FileService::start_sessions(const Settings& settings) {
                                                   common::tls::ClientCertificates::None));
   SessionsOptions options;
   options.promises.lease = settings.lease;
+  options.promises.bugs = planted_bugs();
   TROTH_TRY(options.promises.hash_seed, common::crypto::random_u64());
   options.streams.address = settings.stream_listen.host;
   options.streams.port = settings.stream_listen.port;

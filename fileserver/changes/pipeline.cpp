@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/failpoint/failpoint.hpp"
 #include "common/fileproto/codec.hpp"
 #include "fileserver/changes/pending_change.hpp"
 #include "fileserver/operations/file_call.hpp"
@@ -221,7 +222,9 @@ Result<Reply> ChangePipeline::run(FileCall& call, std::unique_ptr<Change> change
   pending = std::make_shared<PendingChange>(keeper_, std::move(change));
   if (call.rpc().head().id != common::OperationId{}) {
     TROTH_TRY(pending->key, call.operation_key());
-    if (call.may_be_retry(*pending->key)) {
+    if (common::failpoint::kCompiledIn && !common::failpoint::hit("changes.key.remembered"))
+      pending->key.reset();
+    else if (call.may_be_retry(*pending->key)) {
       TROTH_TRY(auto record, answer_of_record(call, *pending));
       if (record)
         return *std::move(record);

@@ -83,6 +83,8 @@ FileServerAddress make_address(const Place& place, const Login& login) {
 
 FileCell::FileCell(const FileCellOptions& options) {
   LiveCellOptions how;
+  how.address = options.address;
+  how.network_namespace = options.network_namespace;
   if (!options.fileserver_failpoints.empty())
     how.environment["TROTH_FAILPOINTS"] = options.fileserver_failpoints;
   how.environment["TROTH_STREAMS_LEASE"] = fmt::format("{}ms", options.lease.count());

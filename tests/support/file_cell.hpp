@@ -15,6 +15,10 @@ struct FileCellOptions {
   std::chrono::milliseconds lease{10'000};
   std::string fileserver_failpoints;
   std::string access_log = "off";
+  // Where all servers listen, and in which network: as of LiveCellOptions. The caller must reach
+  // it.
+  std::string address;
+  std::string network_namespace;
 };
 
 // Failures of the set-up throw: doctest reports them as the test's failure.

@@ -48,7 +48,8 @@ Status move_health(const std::filesystem::path& file, std::string_view address) 
 }  // namespace
 
 LiveCell::LiveCell(LiveCellOptions options)
-    : options_(std::move(options)), address_(own_loopback_address()) {}
+    : options_(std::move(options)),
+      address_(options_.address.empty() ? own_loopback_address() : options_.address) {}
 
 Result<std::unique_ptr<LiveCell>> LiveCell::create(const LiveCellOptions& options) {
   std::unique_ptr<LiveCell> cell(new LiveCell(options));
@@ -100,8 +101,9 @@ Status LiveCell::start(std::string_view role) {
   TROTH_TRY(const auto program, find_program(fmt::format("troth-{}", role)));
   TROTH_TRY(auto notify, NotifySocket::open(files_ / fmt::format("{}{}", role, server.starts++)));
   server.notify.emplace(std::move(notify));
-  TROTH_TRY(auto process,
-            Process::spawn(program, {"--config", config(role).string()}, options_for(role)));
+  ProcessOptions how = options_for(role);
+  how.network_namespace = options_.network_namespace;
+  TROTH_TRY(auto process, Process::spawn(program, {"--config", config(role).string()}, how));
   server.process.emplace(std::move(process));
   const auto ready = server.notify->wait_for("READY=1");
   if (!ready)

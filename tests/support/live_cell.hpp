@@ -35,6 +35,8 @@ struct TrothOptions {
 
 struct LiveCellOptions {
   std::map<std::string, std::string> environment;  // for every server, e.g. TROTH_FAILPOINTS
+  std::string address;            // where all servers listen; empty: a loopback address of its own
+  std::string network_namespace;  // of all servers, as of ProcessOptions
 };
 
 // Not safe from several threads. The destructor kills what runs and removes all files.

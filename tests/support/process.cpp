@@ -103,7 +103,9 @@ std::vector<std::string> command_of(const std::filesystem::path& program,
                                     const std::vector<std::string>& arguments,
                                     const ProcessOptions& options) {
   std::vector<std::string> command;
-  if (!options.network_namespace.empty())
+  if (options.network_namespace.starts_with('/'))
+    command.insert(command.end(), {"nsenter", "--net=" + options.network_namespace, "--"});
+  else if (!options.network_namespace.empty())
     command.insert(command.end(), {"ip", "netns", "exec", options.network_namespace});
   if (options.open_files)
     command.insert(command.end(),

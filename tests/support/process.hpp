@@ -25,7 +25,7 @@ struct ProcessOptions {
   std::filesystem::path directory;                 // empty: ours
   std::string input;                               // its whole standard input, at most 64 KiB
   bool as_nobody = false;              // drop root: root may write everywhere, so it proves nothing
-  std::string network_namespace;       // by name, as of `ip netns`
+  std::string network_namespace;       // by name, as of `ip netns`, or a path
   std::optional<unsigned> open_files;  // its limit of descriptors
 };
 

@@ -36,6 +36,7 @@ void RegisterCheck::invoke(const Record& record) {
 
 void RegisterCheck::returned(const Record& record, Fault if_old) {
   Register& state = registers_[record.object];
+  state.writes.try_emplace(0);  // of what nobody asked for until now
   std::uint64_t floor = state.newest;
   if (const auto found = in_flight_.extract({record.client, record.op}); !found.empty())
     floor = found.mapped().floor;

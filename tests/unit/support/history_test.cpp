@@ -125,6 +125,10 @@ TEST_CASE("a register: what is in order is accepted, whatever overlaps") {
   story.did(saw(2, 14, 9));
   const Record refused = story.began(wrote(1, 16, 0));
   story.ended(refused, Outcome::Refused);
+  // What nobody ever asked for.
+  Record other = saw(9, 0, 2);
+  other.object = kFile + 1;
+  story.check().take_last(other);
   CHECK(story.verdicts().all() == 0);
 }
 
