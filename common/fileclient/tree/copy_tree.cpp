@@ -24,9 +24,10 @@ Result<UniqueFd> local_space() {
   return fail_errno(errno, "make a temporary file in /tmp");
 }
 
-Status between_volumes(FileClient& client, const Found& from, Fid dir, const std::string& name,
-                       const std::optional<fileproto::Attributes>& existing,
-                       const CopyOptions& options) {
+// The bytes come here and go back, in one commit at their end.
+Status by_way_of_here(FileClient& client, const Found& from, Fid dir, const std::string& name,
+                      const std::optional<fileproto::Attributes>& existing,
+                      const CopyOptions& options) {
   TROTH_TRY(const UniqueFd space, local_space());
   const auto keep = [&](ByteView bytes) -> Status {
     while (!bytes.empty()) {
@@ -61,15 +62,16 @@ fileproto::CopyRange whole(const Found& from, Fid to) {
 
 Status overwrite(FileClient& client, const Found& from, Fid to,
                  const fileproto::Attributes& existing, const CopyOptions& options) {
-  // Cut to nothing first, in the same commit: what was longer there is not to show through.
   fileproto::BatchArgs batch;
-  fileproto::Setattr cut;
-  cut.fid = to;
-  cut.size = 0;
   batch.scope.conditions = {fileproto::DataVersionIs{to, existing.data_version}};
-  batch.changes.emplace_back(cut);
-  if (from.node.size > 0)
+  if (from.node.size > 0) {
     batch.changes.emplace_back(whole(from, to));
+  } else {
+    fileproto::Setattr cut;
+    cut.fid = to;
+    cut.size = 0;
+    batch.changes.emplace_back(cut);
+  }
   if (options.keep_times) {
     fileproto::Setattr times;
     times.fid = to;
@@ -238,8 +240,10 @@ class TreeCopy final : public TreeVisitor {
 Status copy_file(FileClient& client, const Found& from, Fid dir, const std::string& name,
                  const std::optional<fileproto::Attributes>& existing, const CopyOptions& options) {
   Status done;
-  if (from.fid.volume != dir.volume)
-    done = between_volumes(client, from, dir, name, existing, options);
+  // A batch fills a file once: it does not cut off as well what is longer there.
+  const bool is_longer = existing && from.node.size > 0 && existing->size > from.node.size;
+  if (from.fid.volume != dir.volume || is_longer)
+    done = by_way_of_here(client, from, dir, name, existing, options);
   else if (existing)
     done = overwrite(client, from, {dir.volume, existing->node}, *existing, options);
   else

@@ -12,6 +12,20 @@ TEST_CASE("files are put, read, copied and moved between volumes") {
   CHECK(cell.ok({"ls", "/docs"}) == "a\nhello.txt\n");
   CHECK(cell.ok({"cat", "/docs/hello.txt", "/docs/hello.txt"}) == "hello\nhello\n");
   cell.ok({"cp", "/docs/hello.txt", "/docs/a"});
+  // Over a file that is as long, shorter, longer, and by an empty one.
+  cell.write("long", "longer than hello\n");
+  cell.write("none", "");
+  cell.ok({"put", cell.local("long"), "/docs/long"});
+  cell.ok({"put", cell.local("none"), "/docs/none"});
+  cell.ok({"cp", "/docs/hello.txt", "/docs/a"});
+  cell.ok({"cp", "/docs/long", "/docs/a/hello.txt"});
+  CHECK(cell.ok({"cat", "/docs/a/hello.txt"}) == "longer than hello\n");
+  cell.ok({"cp", "/docs/hello.txt", "/docs/a"});
+  CHECK(cell.ok({"cat", "/docs/a/hello.txt"}) == "hello\n");
+  cell.ok({"cp", "/docs/none", "/docs/a/hello.txt"});
+  CHECK(cell.ok({"cat", "/docs/a/hello.txt"}).empty());
+  cell.ok({"cp", "/docs/hello.txt", "/docs/a"});
+  cell.ok({"rm", "/docs/long", "/docs/none"});
   cell.ok({"mv", "/docs/hello.txt", "/docs/moved"});
   CHECK(cell.ok({"cat", "/docs/a/hello.txt"}) == "hello\n");
   cell.ok({"cp", "-r", "/docs", "/copy"});
