@@ -20,6 +20,8 @@ using namespace std::chrono_literals;
 constexpr std::chrono::seconds kFirstSyncPatience{30};
 // How often somebody who waits for the last user of a volume looks.
 constexpr std::chrono::milliseconds kLookAgain{10};
+// So long may our own thread keep the volume that is to make room for another one.
+constexpr std::chrono::seconds kRoomPatience{2};
 // Of 16 million ids: should the first few be taken, something else is wrong.
 constexpr int kMostDraws = 100;
 // A cell's tree is not deeper in volumes than this; a longer way up is a circle.
@@ -62,7 +64,7 @@ store::CommitRequest first_commit(const VolumeSet::Creation& wanted) {
 Result<VolumeId> VolumeSet::State::reserve_id(const Creation& wanted) {
   const common::MutexLock lock(mutex);
   // First, for the lock is given up meanwhile.
-  if (!make_room())
+  if (!make_room(clock.now() + kRoomPatience))
     return fail(ErrorCode::Overloaded, "all volumes that this server may have open are in use");
   if (names.contains(wanted.name))
     return fail(ErrorCode::AlreadyExists, "there is a volume \"{}\" already", wanted.name);

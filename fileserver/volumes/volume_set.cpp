@@ -207,7 +207,7 @@ Result<VolumeRef> VolumeSet::State::open_here(VolumeId id, Instant deadline) {
           --again->second.waiting;
         continue;
     }
-    if (!make_room())
+    if (!make_room(patience))
       return tl::unexpected(common::Error{ErrorCode::Overloaded,
                                           "all volumes that this server may have open are in use",
                                           kTryAgain});
@@ -248,16 +248,25 @@ void VolumeSet::State::open_slot(VolumeSlot& slot) {
   changed.notify_all();
 }
 
-bool VolumeSet::State::make_room() {
+bool VolumeSet::State::make_room(Instant deadline) {
   while (open_count >= options.open_volumes) {
     VolumeSlot* oldest = nullptr;
+    bool soon_idle = false;
     for (auto& [id, slot] : slots) {
       if (is_idle(slot) && (oldest == nullptr || slot.last_used < oldest->last_used))
         oldest = &slot;
+      // Only our own thread has it, for a moment: no reason to refuse a caller.
+      soon_idle = soon_idle || (slot.maintained && slot.open.use_count() == 2) ||
+                  slot.state == VolumeState::Closing;
     }
-    if (oldest == nullptr)
+    if (oldest != nullptr) {
+      close_slot(*oldest);
+      continue;
+    }
+    const Instant now = clock.now();
+    if (!soon_idle || stopping || now >= deadline)
       return false;
-    close_slot(*oldest);
+    changed.wait_for(mutex, deadline - now);
   }
   return true;
 }

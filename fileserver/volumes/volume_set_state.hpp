@@ -25,7 +25,7 @@ struct VolumeSlot {
   std::size_t waiting = 0;               // threads that wait for its opening
   bool administered = false;             // somebody is changing its place or policy, or deleting it
   bool deleting = false;                 // nobody gets it any more
-  bool maintained = false;               // the thread is doing a piece
+  bool maintained = false;               // the thread has it for a moment
   bool loading = false;                  // a dump comes: maintenance rests
   std::uint64_t generation = 1;          // of access: where the next opening begins
   std::vector<common::SessionId> ended;  // to be told to it
@@ -64,8 +64,9 @@ struct VolumeSet::State {
   [[nodiscard]] Result<VolumeRef> open_here(VolumeId id, common::Instant deadline) REQUIRES(mutex);
   void open_slot(VolumeSlot& slot) REQUIRES(mutex);
   // Closes those that have been idle longest until there is room for one more; false: all that are
-  // open are in use. The lock is given up meanwhile.
-  [[nodiscard]] bool make_room() REQUIRES(mutex);
+  // open are in use by others than our own thread, which is waited for until the deadline. The lock
+  // is given up meanwhile.
+  [[nodiscard]] bool make_room(common::Instant deadline) REQUIRES(mutex);
   // Of an idle open volume; the lock is given up meanwhile.
   void close_slot(VolumeSlot& slot) REQUIRES(mutex);
   [[nodiscard]] static bool is_idle(const VolumeSlot& slot);
@@ -88,6 +89,7 @@ struct VolumeSet::State {
   void thread_main() EXCLUDES(mutex);
   void close_what_is_idle() REQUIRES(mutex);
   void tell_ended_sessions() REQUIRES(mutex);
+  void maintenance_over(VolumeId id) REQUIRES(mutex);
   // A piece of maintenance of a volume that is due, and of scrubbing; until when to rest.
   [[nodiscard]] common::Instant maintain_one() REQUIRES(mutex);
 };

@@ -68,10 +68,13 @@ void VolumeSet::State::tell_ended_sessions() {
   for (;;) {
     std::shared_ptr<OpenVolume> open;
     std::vector<SessionId> ended;
+    VolumeId of{};
     for (auto& [id, slot] : slots) {
       if (slot.state == VolumeState::Open && !slot.deleting && !slot.ended.empty()) {
         open = slot.open;
         ended.swap(slot.ended);
+        slot.maintained = true;
+        of = id;
         break;
       }
       if (slot.state == VolumeState::Closed || slot.state == VolumeState::Unavailable)
@@ -79,15 +82,25 @@ void VolumeSet::State::tell_ended_sessions() {
     }
     if (!open)
       return;
-    const common::MutexUnlock unlock(mutex);
-    for (const SessionId session : ended) {
-      // What it holds stays then until the volume is opened the next time.
-      if (const Status done = open->volume->end_session(session); !done)
-        common::log::warn("what a session held in a volume could not be freed",
-                          {{"volume", open->volume->id().value}, {"why", done.error().message}});
+    {
+      const common::MutexUnlock unlock(mutex);
+      for (const SessionId session : ended) {
+        // What it holds stays then until the volume is opened the next time.
+        if (const Status done = open->volume->end_session(session); !done)
+          common::log::warn("what a session held in a volume could not be freed",
+                            {{"volume", of.value}, {"why", done.error().message}});
+      }
+      open.reset();
     }
-    open.reset();
+    maintenance_over(of);
   }
+}
+
+// `id` may have been deleted meanwhile. Whoever waits for it to be idle looks again.
+void VolumeSet::State::maintenance_over(VolumeId id) {
+  if (const auto found = slots.find(id); found != slots.end())
+    found->second.maintained = false;
+  changed.notify_all();
 }
 
 Instant VolumeSet::State::maintain_one() {
@@ -119,11 +132,10 @@ Instant VolumeSet::State::maintain_one() {
     done = clock.now();
     open.reset();
   }
+  maintenance_over(id);
   const auto found = slots.find(id);
   if (found == slots.end())
     return done;
-  found->second.maintained = false;
-  changed.notify_all();
   if (!more)
     common::log::warn("maintenance of a volume failed",
                       {{"volume", found->second.entry->name}, {"why", more.error().message}});

@@ -161,6 +161,21 @@ TEST_CASE_FIXTURE(VolumeSetFixture,
   CHECK_OK(use(a)->lookup(store::kRootNode, "kept"));
 }
 
+TEST_CASE_FIXTURE(VolumeSetFixture, "a volume that is only being maintained makes room") {
+  options.open_volumes = 1;
+  start();
+  const auto a = make("a")->id;
+  const auto b = make("b")->id;
+  // What has just been opened is maintained at once.
+  for (int turn = 0; turn < 40; ++turn)
+    CHECK_OK(set->use(turn % 2 == 0 ? a : b, soon()));
+  // Nor is the making of one refused for that.
+  for (int turn = 0; turn < 5; ++turn) {
+    CHECK_OK(set->use(a, soon()));
+    make("c" + std::to_string(turn));
+  }
+}
+
 TEST_CASE_FIXTURE(VolumeSetFixture, "an idle volume is closed, and opened again when it is used") {
   options.idle = std::chrono::seconds(0);
   start();
