@@ -70,9 +70,12 @@ class HttpEngine::Impl final : public httplib::Server {
       const std::string_view lines = current.exchange->answer_headers();
       return stream.write(lines.data(), lines.size());
     });
+    // Operations let none escape; see the dispatcher. What is left is memory that ran out while the
+    // answer was made: half a head must not be sent, its reader would wait for the rest.
     set_exception_handler(
         [](const httplib::Request&, httplib::Response& response, std::exception_ptr) {
-          response.status = 500;  // operations let none escape; see the dispatcher
+          response.status = 500;
+          current.ran = false;
         });
   }
 

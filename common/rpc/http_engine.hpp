@@ -35,7 +35,8 @@ class HttpEngine {
   HttpEngine& operator=(const HttpEngine&) = delete;
 
   // Parses `head`, runs the exchange and appends the answer's head to `out`. False if the parser
-  // disagreed with the guard: nothing was run, `out` is as it was, and the caller must refuse.
+  // disagreed with the guard, when nothing was run and the caller must refuse, or if memory ran out
+  // after `run` was called; `out` is as it was.
   [[nodiscard]] bool process(std::string_view head, const std::string& peer_address,
                              HttpExchange& exchange, std::string& out);
 
