@@ -25,8 +25,10 @@ struct Database::Parts {
         lock(std::move(opened.lock)),
         directory(std::move(opened.directory)),
         vfs(std::move(opened.vfs)),
+        marked(opened.marked),
         flusher(std::move(opened.wal), std::move(opened.mark), opened.commits,
-                {options.flush_interval, options.before_sync, options.probe}, poison, clock),
+                {options.flush_interval, options.before_sync, options.probe, options.hold_mark},
+                poison, clock),
         writer(std::move(opened.writer), opened.commits,
                {options.checkpoint_pages, options.wal_cap_pages}, flusher, poison, clock),
         readers({path, options.readers, options.reader_cache_kib, options.longest_read}, vfs,
@@ -38,6 +40,7 @@ struct Database::Parts {
   const std::unique_ptr<io::LockFile> lock;
   const std::unique_ptr<io::PosixFileIo> directory;
   const std::shared_ptr<ChecksumVfs> vfs;
+  const std::uint64_t marked;
   Poison poison;
   Flusher flusher;
   Writer writer;
@@ -85,6 +88,12 @@ std::uint64_t Database::committed() const {
 }
 std::uint64_t Database::stable() const {
   return parts_->flusher.stable();
+}
+std::uint64_t Database::marked_when_opened() const {
+  return parts_->marked;
+}
+void Database::release_mark() {
+  parts_->flusher.release_mark();
 }
 
 Status Database::wait_stable(std::uint64_t number, Instant deadline) {

@@ -57,6 +57,9 @@ struct Options {
   // For recovery tools: take a database that is older than its stable mark, or has lost the mark,
   // as the truth from now on.
   bool accept_lost_commits = false;
+  // The mark stays where it was until release_mark(): for an owner who first looks whether what
+  // commits point to has reached the disk, too. Closing before that leaves it there.
+  bool hold_mark = false;
 
   DiskProbe* probe = nullptr;  // for tests
 };
@@ -154,6 +157,11 @@ class Database {
   // The newest commit, and the newest that survives a power loss.
   [[nodiscard]] std::uint64_t committed() const;
   [[nodiscard]] std::uint64_t stable() const;
+  // How far the mark went when the database was opened: what a former life had made stable, with
+  // `before_sync`, and perhaps told somebody. Not the whole of it: the mark follows.
+  [[nodiscard]] std::uint64_t marked_when_opened() const;
+  // See Options::hold_mark: from here on the mark follows what is stable.
+  void release_mark();
   // Returns once commit `number` survives a power loss. DeadlineExceeded leaves it committed.
   [[nodiscard]] Status wait_stable(std::uint64_t number, Instant deadline);
   // The same for all that has been committed so far.

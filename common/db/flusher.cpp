@@ -54,7 +54,8 @@ Flusher::Flusher(UniqueFd wal, std::unique_ptr<StableMark> mark, std::uint64_t c
       poison_(poison),
       clock_(clock),
       committed_(committed),
-      stable_(committed) {
+      stable_(committed),
+      mark_held_(options_.hold_mark) {
   thread_ = std::thread([this] { flush_main(); });
   ::pthread_setname_np(thread_.native_handle(), "db-flush");
 }
@@ -142,10 +143,11 @@ void Flusher::flush_main() {
     asleep_.store(true);
     // Without room only the mark has to wait, not what is still to be synced.
     const bool wait_for_room = no_room && committed_.load() == stable_.load();
-    if (committed_.load() == marked || wait_for_room)
+    if (committed_.load() == marked || mark_held_ || wait_for_room)
       changed_.wait_for(mutex_, wait_for_room ? Duration(kRoomRetry) : Duration(kLongestSleep));
     asleep_.store(false);
-    if (committed_.load() == marked)
+    // While the mark is held its owner syncs what has to be.
+    if (committed_.load() == marked || mark_held_)
       continue;
     // Others' syncs wake this wait, too; they change nothing about when the interval is over.
     const Instant until = clock_.now() + options_.interval;
@@ -167,10 +169,18 @@ void Flusher::flush_main() {
   }
 }
 
+void Flusher::release_mark() {
+  MutexLock lock(mutex_);
+  mark_held_ = false;
+  changed_.notify_all();
+}
+
 Status Flusher::close(bool clean) {
+  bool held = false;
   {
     MutexLock lock(mutex_);
     stopping_ = true;
+    held = mark_held_;
     changed_.notify_all();
   }
   if (!thread_.joinable())
@@ -179,7 +189,7 @@ Status Flusher::close(bool clean) {
   if (!clean)
     return {};
   TROTH_TRY_VOID(poison_.check());
-  Status written = write_mark(stable_.load(), true);
+  Status written = write_mark(held ? mark_->state().stable : stable_.load(), true);
   // All is on the disk; only the next opening has to find that out for itself.
   if (!written && written.error().code == ErrorCode::NoSpace)
     return {};

@@ -28,6 +28,7 @@ class Flusher {
     std::chrono::milliseconds interval{50};
     std::function<Status()> before_sync;
     DiskProbe* probe = nullptr;
+    bool hold_mark = false;  // until release_mark()
   };
   // `wal` is a descriptor of its own on the WAL (which carries no POSIX locks that closing it could
   // drop). Everything up to `committed` is on the disk already.
@@ -45,6 +46,9 @@ class Flusher {
   // Waits until commit `number` is stable; may do the sync in this thread, which the deadline
   // cannot cut short. A number that was never committed is InvalidArgument.
   [[nodiscard]] Status wait_stable(std::uint64_t number, Instant deadline);
+
+  // The mark follows from now on.
+  void release_mark();
 
   // Ends the thread. With `clean`, notes in the mark that everything is on the disk: the caller has
   // synced, emptied the WAL, and writes no more.
@@ -73,6 +77,7 @@ class Flusher {
   CondVar changed_;
   bool syncing_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
+  bool mark_held_ GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

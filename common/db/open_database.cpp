@@ -270,6 +270,7 @@ Result<OpenedDatabase> open_database(const std::string& path, const Options& opt
     return tl::unexpected(explain_open_failure(path, usable.error()));
 
   TROTH_TRY(opened.mark, check_mark(io, path, options, *identity));
+  opened.marked = opened.mark->state().stable;
   const bool unclean = !opened.mark->state().clean;
   if (unclean && options.check_after_unclean_stop) {
     if (Status whole = check_structure(*opened.writer, Database::CheckDepth::Quick); !whole) {
@@ -284,6 +285,8 @@ Result<OpenedDatabase> open_database(const std::string& path, const Options& opt
   if (unclean)
     TROTH_TRY_VOID(rewrite_wal(*opened.writer, path));
   TROTH_TRY(opened.wal, open_wal(io, path, options.probe));
+  if (options.hold_mark)
+    return opened;
   // A lower bound: on a full disk the flusher brings it up to date later.
   if (Status marked = opened.mark->record(opened.commits, false);
       !marked && marked.error().code != ErrorCode::NoSpace) {

@@ -23,6 +23,7 @@ struct OpenedDatabase {
   std::unique_ptr<StableMark> mark;
   UniqueFd wal;
   std::uint64_t commits = 0;
+  std::uint64_t marked = 0;  // of them, those that the mark told of
 };
 
 [[nodiscard]] Result<OpenedDatabase> open_database(const std::string& path, const Options& options,

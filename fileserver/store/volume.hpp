@@ -65,7 +65,7 @@ struct OpenReport {
   bool power_lost = false;            // the machine has been started anew since
   std::optional<Seq> rolled_back_to;  // commits above were not on the disk
   std::uint64_t rolled_back = 0;      // how many
-  std::uint64_t damaged_blocks = 0;   // put into quarantine
+  std::uint64_t damaged_blocks = 0;   // of commits that stay; put into quarantine
   std::uint64_t cut_bytes = 0;        // after the last whole records of segments
 };
 

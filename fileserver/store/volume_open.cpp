@@ -27,6 +27,9 @@ constexpr std::string_view kSegmentDirectory = "segments";
 constexpr std::chrono::seconds kLongestRead{60};
 // What opening waits for a sync.
 constexpr std::chrono::seconds kSyncPatience{120};
+// Keeps the inner pages of tables with millions of rows, so that looking something up reads a leaf
+// or two and no more.
+constexpr int kReaderCacheKib = 6000;
 constexpr std::uint64_t kLogPage = 4096;
 // Checkpoints more frequent than this would be all that the disk does.
 constexpr std::uint64_t kLeastLogPages = 50;
@@ -52,6 +55,7 @@ Status Volume::Parts::open_database() {
     how.wal_cap_pages = std::min(how.wal_cap_pages, 3 * fitting);
   }
   how.accept_lost_commits = options.accept_lost_commits;
+  how.hold_mark = true;  // until recover() has looked at blocks
   how.probe = options.probe;
   // Until there are segments, no row points to one.
   how.before_sync = [this]() -> Status {
@@ -172,6 +176,8 @@ Status Volume::Parts::make(const Identity& as) {
 
 Status Volume::Parts::verify_unsynced() {
   TROTH_TRY(const auto commits, db->read([](ReadTx& tx) { return read_unsynced(tx); }));
+  // What was stable stays, whatever has become of its blocks since: somebody may have been told.
+  const std::uint64_t was_stable = db->marked_when_opened();
   std::optional<Seq> broken;
   std::vector<std::byte> buffer(kBlockBytes);
   std::unordered_set<std::uint32_t> settled_segments;
@@ -192,7 +198,7 @@ Status Volume::Parts::verify_unsynced() {
       const auto read = segments->read(block.name, block.kind, *place, buffer);
       if (read)
         continue;
-      if (!report.power_lost) {
+      if (!report.power_lost || commit.number <= was_stable) {
         index.found_bad(block.name, *place, read.error());
         ++report.damaged_blocks;
         continue;
@@ -271,7 +277,9 @@ Status Volume::Parts::recover() {
   const auto forget = [](WriteTx& tx) { return tx.run("DELETE FROM unsynced"); };
   // They were verified above, and everything is on the disk now.
   TROTH_TRY_VOID(db->commit(forget));
-  return sync();
+  TROTH_TRY_VOID(sync());
+  db->release_mark();
+  return {};
 }
 
 Status Volume::Parts::load() {

@@ -148,13 +148,16 @@ Result<std::shared_ptr<OpenVolume>> VolumeSet::State::open_volume(const VolumeEn
   if (open->volume->id() != entry.id || open->volume->uuid() != entry.uuid)
     return fail(ErrorCode::Corrupt, "{} holds another volume", files->path_of(entry.id));
   const store::OpenReport& report = open->volume->report();
-  if (!report.clean)
-    common::log::warn("a volume was not closed in order and has been recovered",
-                      {{"volume", entry.name},
-                       {"power_lost", report.power_lost},
-                       {"rolled_back", report.rolled_back},
-                       {"damaged_blocks", report.damaged_blocks},
-                       {"cut_bytes", report.cut_bytes}});
+  if (!report.clean) {
+    const bool is_whole = report.rolled_back == 0 && report.damaged_blocks == 0;
+    const auto tell = is_whole ? common::log::warn : common::log::error;
+    tell("a volume was not closed in order and has been recovered",
+         {{"volume", entry.name},
+          {"power_lost", report.power_lost},
+          {"rolled_back", report.rolled_back},
+          {"damaged_blocks", report.damaged_blocks},
+          {"cut_bytes", report.cut_bytes}});
+  }
   return open;
 }
 

@@ -21,6 +21,7 @@ Status open_all(Check& check) {
   TROTH_TRY_VOID(must_be_there(check.directory));
   common::db::Options how;
   how.application_id = kVolumeApplicationId;
+  how.hold_mark = true;  // what has reached the disk is for the next opening to find out
   how.longest_read = kLongestRead;
   TROTH_TRY(check.db, common::db::Database::open(metadata_path(check.directory), std::move(how),
                                                  volume_migrations(), check.clock));

@@ -33,6 +33,7 @@ Result<Opened> open_volume(const std::string& directory, const InspectOptions& o
   Opened opened;
   common::db::Options how;
   how.application_id = kVolumeApplicationId;
+  how.hold_mark = true;  // what has reached the disk is for the next opening to find out
   how.longest_read = kLongestLook;
   TROTH_TRY(opened.db, common::db::Database::open(metadata_path(directory), std::move(how),
                                                   volume_migrations(), clock));

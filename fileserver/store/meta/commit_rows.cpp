@@ -110,7 +110,7 @@ Status forget_unsynced(WriteTx& tx, std::uint64_t number) {
 }
 
 Result<std::vector<UnsyncedCommit>> read_unsynced(ReadTx& tx) {
-  TROTH_TRY(auto rows, tx.query("SELECT seq, blocks FROM unsynced ORDER BY seq"));
+  TROTH_TRY(auto rows, tx.query("SELECT seq, number, blocks FROM unsynced ORDER BY seq"));
   std::vector<UnsyncedCommit> commits;
   for (;;) {
     TROTH_TRY(const bool more, rows.step());
@@ -118,7 +118,8 @@ Result<std::vector<UnsyncedCommit>> read_unsynced(ReadTx& tx) {
       return commits;
     UnsyncedCommit commit;
     commit.seq = Seq{rows.column_uint64(0)};
-    BinaryReader list(rows.column_blob(1));
+    commit.number = rows.column_uint64(1);
+    BinaryReader list(rows.column_blob(2));
     while (list.remaining() > 0) {
       UnsyncedCommit::Block block;
       TROTH_TRY_VOID(list.fixed(std::span(block.name.bytes)));

@@ -31,6 +31,7 @@ using MayMove = std::function<bool(const BlockName&, const Placement&)>;
 
 struct UnsyncedCommit {
   Seq seq;
+  std::uint64_t number = 0;  // of the database transaction
   struct Block {
     BlockName name;
     BlockKind kind = BlockKind::Data;

@@ -96,6 +96,37 @@ TEST_CASE("a failed sync stops all writing until the database is opened again (F
   CHECK_OK(put(*db, 2, "after"));
 }
 
+TEST_CASE("a mark that is held stays where it was, closed or not, until it is released") {
+  const TemporaryDirectory directory;
+  std::uint64_t before = 0;
+  {
+    const auto db = *open_db(directory);
+    before = *put(*db, 1, "marked");
+    CHECK_OK(db->close());
+  }
+  const Options held{.flush_interval = 1ms, .hold_mark = true};
+  for (int i = 2; i < 4; ++i) {
+    const auto db = *open_db(directory, held);
+    CHECK(db->marked_when_opened() == before);
+    CHECK_OK(put(*db, i, "stable, and not marked"));
+    CHECK_OK(db->sync(soon()));
+    CHECK(db->stable() > before);
+    if (i == 3)
+      CHECK_OK(db->close());
+  }
+  std::uint64_t after = 0;
+  {
+    const auto db = *open_db(directory, held);
+    CHECK(db->marked_when_opened() == before);
+    after = *put(*db, 4, "marked, too");
+    db->release_mark();
+    CHECK_OK(db->close());
+  }
+  const auto db = *open_db(directory, held);
+  CHECK(db->marked_when_opened() == after);
+  CHECK(*count(*db) == 4);
+}
+
 TEST_CASE("opening after an unclean stop writes anew what the WAL held (F6)") {
   const TemporaryDirectory directory;
   ScriptedDisk disk;

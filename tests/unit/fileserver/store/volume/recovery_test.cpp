@@ -26,6 +26,7 @@ using namespace fileserver::store;  // NOLINT(google-build-using-namespace): eve
 TEST_CASE_FIXTURE(VolumeFixture,
                   "F3: commits whose blocks a power loss took are rolled back, and no others") {
   options.boot_id = Bytes(1, std::byte{1});
+  options.flush_interval = std::chrono::hours(1);
   create();
   const NodeId node = make(kRootNode, "a");
   REQUIRE_OK(put(node, noise(200'000, 1)));
@@ -34,7 +35,7 @@ TEST_CASE_FIXTURE(VolumeFixture,
   REQUIRE_OK(volume->wait_stable(*settled, soon()));
   REQUIRE_OK(put(node, noise(200'000, 2)));
   make(kRootNode, "b");
-  volume.reset();
+  die();
   // The power fails: the segment loses what the last write put there.
   const std::string segment = path() + "/segments/00000001.seg";
   const auto bytes = test_support::read_file(segment);
@@ -72,6 +73,7 @@ TEST_CASE_FIXTURE(VolumeFixture,
 TEST_CASE_FIXTURE(VolumeFixture,
                   "F3, I2: undoing a commit takes no block from an earlier one that shares it") {
   options.boot_id = Bytes(1, std::byte{1});
+  options.flush_interval = std::chrono::hours(1);
   options.compress = false;
   create();
   const std::string shared = noise(kBlockBytes, 1);
@@ -105,7 +107,7 @@ TEST_CASE_FIXTURE(VolumeFixture,
     SUBCASE("committed") {}
     REQUIRE_OK(volume->commit(two));
   }
-  volume.reset();
+  die();
   const std::string segment = path() + "/segments/00000001.seg";
   const auto bytes = test_support::read_file(segment);
   REQUIRE_OK(bytes);
@@ -621,10 +623,7 @@ TEST_CASE_FIXTURE(VolumeFixture,
   REQUIRE_OK(volume->sync(soon()));
   // Six segments, none of them synced; then it is killed, for all that the disk can tell.
   REQUIRE_OK(put(node, noise(6'000'000)));
-  std::filesystem::copy(path(), path() + "-killed", std::filesystem::copy_options::recursive);
-  volume.reset();
-  std::filesystem::remove_all(path());
-  std::filesystem::rename(path() + "-killed", path());
+  die();
   use_faulty_disk();
   REQUIRE_OK(open());
   CHECK(get(node) == noise(6'000'000));

@@ -2,6 +2,7 @@
 
 // Volumes in a directory of their own, with the shorthands that tests of them need.
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -37,6 +38,14 @@ class VolumeFixture {
       return tl::unexpected(opened.error());
     volume = *std::move(opened);
     return {};
+  }
+  // Leaves what a process leaves that is killed now: nothing more is synced or noted.
+  void die() {
+    const std::string kept = path() + "-killed";
+    std::filesystem::copy(path(), kept, std::filesystem::copy_options::recursive);
+    volume.reset();
+    std::filesystem::remove_all(path());
+    std::filesystem::rename(kept, path());
   }
   std::string path() const { return directory.path().string(); }
 
