@@ -171,6 +171,23 @@ Result<ByteView> unsealed_payload(const RecordHeader& header, std::span<const st
   return ByteView(opened);
 }
 
+Status check_place(const RecordHeader& header, std::uint32_t segment, std::uint32_t offset) {
+  if (header.segment == segment && header.offset == offset)
+    return {};
+  return fail(ErrorCode::Corrupt, "a record of segment {} offset {} lies at segment {} offset {}",
+              header.segment, header.offset, segment, offset);
+}
+
+tl::unexpected<common::Error> wrong_checksum(std::uint32_t segment, std::uint32_t offset) {
+  return fail(ErrorCode::Corrupt, "the checksum of the record at segment {} offset {} is wrong",
+              segment, offset);
+}
+
+tl::unexpected<common::Error> wrong_name(std::uint32_t segment, std::uint32_t offset) {
+  return fail(ErrorCode::Corrupt, "the block at segment {} offset {} is not what its name says",
+              segment, offset);
+}
+
 }  // namespace
 
 Result<PreparedBlock> prepare_block(BlockKind kind, ByteView bytes, bool compress) {
@@ -266,15 +283,12 @@ Result<RecordHeader> check_record(std::span<const std::byte> record, std::uint32
   if (record.size() < kRecordHeaderBytes)
     return fail(ErrorCode::Corrupt, "{} bytes are no record", record.size());
   TROTH_TRY(const RecordHeader header, decode_record_header(record.first<kRecordHeaderBytes>()));
-  if (header.segment != segment || header.offset != offset)
-    return fail(ErrorCode::Corrupt, "a record of segment {} offset {} lies at segment {} offset {}",
-                header.segment, header.offset, segment, offset);
+  TROTH_TRY_VOID(check_place(header, segment, offset));
   if (record.size() < kRecordHeaderBytes + header.stored_length)
     return fail(ErrorCode::Corrupt, "a record of {} bytes ends after {}",
                 kRecordHeaderBytes + header.stored_length, record.size());
   if (record_crc(record, header.stored_length) != header.crc)
-    return fail(ErrorCode::Corrupt, "the checksum of the record at segment {} offset {} is wrong",
-                segment, offset);
+    return wrong_checksum(segment, offset);
   if (!is_zero(record.subspan(kRecordHeaderBytes + header.stored_length)))
     return fail(ErrorCode::Corrupt, "the end of the record at segment {} offset {} is not zero",
                 segment, offset);
@@ -298,12 +312,34 @@ Result<std::size_t> decode_record(std::span<const std::byte> record, std::uint32
   TROTH_TRY(const BlockName name, name_block(header.kind, bytes));
   if (name != header.name) {
     std::ranges::fill(raw, std::byte{0});
-    return fail(ErrorCode::Corrupt, "the block at segment {} offset {} is not what its name says",
-                segment, offset);
+    return wrong_name(segment, offset);
   }
   if (header.codec == Codec::Raw)
     std::memcpy(raw.data(), payload.data(), payload.size());
   return raw.size();
+}
+
+Result<std::size_t> verify_raw_record(std::span<const std::byte, 64> header,
+                                      std::span<std::byte> payload, std::uint32_t segment,
+                                      std::uint32_t offset) {
+  const auto verify = [&]() -> Status {
+    TROTH_TRY(const RecordHeader known, decode_record_header(header));
+    TROTH_TRY_VOID(check_place(known, segment, offset));
+    if (known.codec != Codec::Raw || known.sealed || known.stored_length != payload.size())
+      return fail(ErrorCode::Internal, "a record of {} bytes was taken for a raw one of {}",
+                  known.stored_length, payload.size());
+    std::uint32_t crc = crc32c(0, header.first<kAtCrc>());
+    crc = crc32c(crc, header.subspan<kAtName>());
+    if (crc32c(crc, payload) != known.crc)
+      return wrong_checksum(segment, offset);
+    TROTH_TRY(const BlockName name, name_block(known.kind, payload));
+    return name == known.name ? Status() : wrong_name(segment, offset);
+  };
+  if (Status right = verify(); !right) {
+    std::ranges::fill(payload, std::byte{0});
+    return tl::unexpected(std::move(right).error());
+  }
+  return payload.size();
 }
 
 void encode_segment_header(const SegmentHeader& header, std::span<std::byte, 64> out) {

@@ -75,6 +75,12 @@ struct RecordHeader {
                                                 const common::crypto::Secret* key,
                                                 std::span<std::byte> into);
 
+// The same for a record that lies in two pieces and whose payload is the block itself (raw, not
+// sealed, without padding): it is verified where it is, and wiped if it is not right.
+[[nodiscard]] Result<std::size_t> verify_raw_record(std::span<const std::byte, 64> header,
+                                                    std::span<std::byte> payload,
+                                                    std::uint32_t segment, std::uint32_t offset);
+
 struct SegmentHeader {
   std::uint32_t segment = 0;
   VolumeUuid volume{};

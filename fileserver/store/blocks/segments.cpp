@@ -22,6 +22,8 @@ using common::io::OpenMode;
 // Handles of closed segments kept open; 64 GiB of hot blocks.
 constexpr std::size_t kMaxOpenFiles = 256;
 constexpr std::string_view kKeyLabel = "troth segment";
+// From here on copying a block costs more than one system call.
+constexpr std::size_t kWorthNoCopy = 32 * 1024;
 
 }  // namespace
 
@@ -153,6 +155,58 @@ Result<Segments::State::Handle> Segments::State::open_segment(std::uint32_t segm
   return handle;
 }
 
+namespace {
+
+Status check_wanted(const RecordHeader& header, const BlockName& name, const Placement& placement) {
+  if (header.name == name && header.stored_length == placement.length)
+    return {};
+  return fail(ErrorCode::Corrupt, "another block lies at segment {} offset {}", placement.segment,
+              placement.offset);
+}
+
+tl::unexpected<common::Error> ends_inside(const Placement& placement) {
+  return fail(ErrorCode::Corrupt, "segment {} ends inside the record at {}", placement.segment,
+              placement.offset);
+}
+
+// The block is whole; asking for the wrong kind is the caller's mistake and no damage.
+Result<std::size_t> of_kind(Result<std::size_t> length, const RecordHeader& header,
+                            BlockKind kind) {
+  if (length && header.kind != kind)
+    return fail(ErrorCode::InvalidArgument, "the block is of the other kind");
+  return length;
+}
+
+// Reads and verifies a large raw block where it is wanted; nullopt: it is none, read it otherwise.
+Result<std::optional<std::size_t>> read_in_place(File& file, const BlockName& name, BlockKind kind,
+                                                 const Placement& placement,
+                                                 std::span<std::byte> into) {
+  using Read = std::optional<std::size_t>;
+  if (placement.length < kWorthNoCopy || placement.length % kRecordAlignment != 0 ||
+      into.size() < placement.length)
+    return Read();
+  std::array<std::byte, kRecordHeaderBytes> bytes{};
+  TROTH_TRY(std::size_t got, file.read_at(placement.offset, bytes));
+  if (got < bytes.size())
+    return ends_inside(placement);
+  TROTH_TRY(const RecordHeader header, decode_record_header(bytes));
+  TROTH_TRY_VOID(check_wanted(header, name, placement));
+  if (header.codec != Codec::Raw || header.sealed)
+    return Read();
+  const std::span<std::byte> payload = into.first(placement.length);
+  TROTH_TRY(got, file.read_at(placement.offset + kRecordHeaderBytes, payload));
+  if (got < payload.size()) {
+    std::ranges::fill(payload, std::byte{0});
+    return ends_inside(placement);
+  }
+  TROTH_TRY(const std::size_t length,
+            of_kind(verify_raw_record(bytes, payload, placement.segment, placement.offset), header,
+                    kind));
+  return Read(length);
+}
+
+}  // namespace
+
 Result<std::size_t> Segments::read(const BlockName& name, BlockKind kind,
                                    const Placement& placement, std::span<std::byte> into) {
   if (placement.offset % kRecordAlignment != 0 || placement.offset < kSegmentHeaderBytes ||
@@ -160,23 +214,22 @@ Result<std::size_t> Segments::read(const BlockName& name, BlockKind kind,
     return fail(ErrorCode::Corrupt, "no record can be at segment {} offset {} length {}",
                 placement.segment, placement.offset, placement.length);
   TROTH_TRY(const State::Handle handle, state_->open_segment(placement.segment));
+  if (!handle.key) {
+    TROTH_TRY(const auto length, read_in_place(*handle.file, name, kind, placement, into));
+    if (length)
+      return *length;
+  }
   thread_local Bytes buffer;
   buffer.resize(record_size(kBlockBytes, true));
   const std::span<std::byte> record = std::span(buffer).first(record_size(placement.length, false));
   TROTH_TRY(const std::size_t got, handle.file->read_at(placement.offset, record));
   if (got < record.size())
-    return fail(ErrorCode::Corrupt, "segment {} ends inside the record at {}", placement.segment,
-                placement.offset);
+    return ends_inside(placement);
   TROTH_TRY(const RecordHeader header,
             decode_record_header(ByteView(record).first<kRecordHeaderBytes>()));
-  if (header.name != name || header.stored_length != placement.length)
-    return fail(ErrorCode::Corrupt, "another block lies at segment {} offset {}", placement.segment,
-                placement.offset);
-  auto length = decode_record(record, placement.segment, placement.offset, handle.key.get(), into);
-  // The block is whole; asking for the wrong kind is the caller's mistake and no damage.
-  if (length && header.kind != kind)
-    return fail(ErrorCode::InvalidArgument, "the block is of the other kind");
-  return length;
+  TROTH_TRY_VOID(check_wanted(header, name, placement));
+  return of_kind(decode_record(record, placement.segment, placement.offset, handle.key.get(), into),
+                 header, kind);
 }
 
 Status Segments::State::poison(const common::Error& why) {
