@@ -218,6 +218,71 @@ TEST_CASE("a full disk only delays the mark, and the mark follows when there is 
   CHECK_OK(db->close());
 }
 
+TEST_CASE("a disk that is full at a checkpoint loses nothing, which is made up for later (F8)") {
+  const TemporaryDirectory directory;
+  ScriptedDisk disk;
+  constexpr int kPlenty = 1'000'000;
+  std::atomic<int> room{kPlenty};  // writes to the main file
+  std::atomic<int> refused{0};
+  disk.set({.write =
+                [&](DiskFile file, std::size_t) {
+                  if (file != DiskFile::Main || room.fetch_sub(1) > 0)
+                    return 0;
+                  ++refused;
+                  return ENOSPC;
+                },
+            .sync = nullptr});
+  const Options how{.flush_interval = 1ms, .checkpoint_pages = 10, .probe = &disk};
+  auto db = *open_db(directory, how);
+  std::int64_t done = 0;
+  // A page each, so that the file has to grow at every checkpoint.
+  const auto put_until = [&](const std::function<bool()>& enough) {
+    const Instant end = soon();
+    while (!enough() && system_clock().now() < end) {
+      CHECK_OK(put(*db, done, std::string(3000, 'x')));
+      ++done;
+    }
+    return enough();
+  };
+  const auto whole_checkpoints = [&] {
+    const auto status = db->status();
+    return status.checkpoints - status.blocked_checkpoints;
+  };
+  for (int writes = 0; writes < 12; ++writes) {
+    CAPTURE(writes);
+    refused = 0;
+    room = writes;
+    CHECK(put_until([&] { return refused > 0; }));
+    CHECK_OK(db->sync(soon()));
+    CHECK_OK(db->health());
+    CHECK(*count(*db) == done);
+    {
+      // What is on the disk now, should the power fail.
+      const TemporaryDirectory copy;
+      for (const char* suffix : {"", "-wal", "-mark"})
+        write_file(copy.db() + suffix, read_file(directory.db() + suffix));
+      const auto after = open_db(copy);
+      REQUIRE_OK(after);
+      CHECK(*count(**after) == done);
+    }
+    const auto before = whole_checkpoints();
+    room = kPlenty;
+    CHECK(put_until([&] { return whole_checkpoints() > before; }));
+  }
+  CHECK_OK(db->check(Database::CheckDepth::Full));
+  // Closing copies the rest: it says that it cannot, and the WAL keeps it.
+  CHECK_OK(put(*db, done++, "the last"));
+  room = 0;
+  CHECK_FAILS(db->close(), ErrorCode::NoSpace);
+  db.reset();
+  room = kPlenty;
+  db = *open_db(directory, how);
+  CHECK(*count(*db) == done);
+  CHECK_OK(db->check(Database::CheckDepth::Full));
+  CHECK_OK(db->close());
+  CHECK(std::filesystem::file_size(directory.db() + "-wal") == 0);
+}
+
 TEST_CASE("a hook before the sync that throws poisons, and nobody waits for it") {
   const TemporaryDirectory directory;
   auto db = *open_db(directory, {.flush_interval = 1h, .before_sync = []() -> Status {
