@@ -1,13 +1,18 @@
+// Flipping and looking; store_flip_volume.cpp makes what is flipped.
+
 #include "tests/support/store_flip.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
+#include "common/io/unique_fd.hpp"
 #include "fileserver/store/check/fsck.hpp"
 #include "fileserver/store/volume.hpp"
+#include "tests/support/store_flip_volume.hpp"
 
 namespace test_support {
 
@@ -16,118 +21,113 @@ namespace {
 namespace fs = std::filesystem;
 using namespace fileserver::store;  // NOLINT(google-build-using-namespace): all of it is about it
 
-constexpr std::chrono::seconds kPatience{60};
-
-// A failure of preparing, not of the volume under test.
-void must(const common::Status& status, const char* doing) {
-  if (!status) {
-    std::fprintf(stderr, "%s: %s\n", doing, status.error().message.c_str());
+// In place: making files anew would be half of what a flip costs.
+void spill(const std::string& path, const std::string& text) {
+  const common::UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  const auto length = static_cast<ssize_t>(text.size());
+  if (!fd.valid() || ::pwrite(fd.get(), text.data(), text.size(), 0) != length ||
+      ::ftruncate(fd.get(), length) != 0) {
+    std::perror(path.c_str());
     std::abort();
   }
 }
-template <typename T>
-T must(common::Result<T> result, const char* doing) {
-  if (!result) {
-    std::fprintf(stderr, "%s: %s\n", doing, result.error().message.c_str());
-    std::abort();
-  }
-  return *std::move(result);
+
+std::string text_of(const Attributes& a) {
+  return fmt::format("{} {} {:o} {} {} {} {} {} {} {} {} {} {} {} {}", a.node.value,
+                     static_cast<int>(a.kind), a.mode, a.uid, a.gid, a.links, a.size, a.allocated,
+                     a.mtime, a.ctime, a.atime, a.device, a.version.value, a.data_version.value,
+                     a.home.value);
 }
 
-std::string noise(std::size_t length, std::uint64_t state) {
-  std::string text(length, '\0');
-  for (char& c : text) {
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    c = static_cast<char>(state >> 56U);
+Result<std::string> text_of(const Result<std::vector<EntryAttributes>>& list) {
+  TROTH_TRY(const auto entries, list);
+  std::string text;
+  for (const EntryAttributes& entry : entries)
+    text += fmt::format("{}: {}\n", entry.name, text_of(entry.attributes));
+  return text;
+}
+
+Result<std::string> read_text(Volume& volume, NodeId node, std::size_t room, At at) {
+  std::string text(room, '\0');
+  TROTH_TRY(const auto read,
+            volume.read(node, 0, {reinterpret_cast<std::byte*>(text.data()), text.size()}, at));
+  text.resize(read.length);
+  return text_of(read.attributes) + "\n" + text;
+}
+
+Result<std::string> text_of(const Result<std::optional<Bytes>>& value) {
+  TROTH_TRY(const auto bytes, value);
+  return bytes ? std::string(common::as_text(*bytes)) : "none";
+}
+
+Result<std::string> records(Volume& volume, Seq last) {
+  TROTH_TRY(const auto changes, volume.changes_since(Seq{1}, 1000));
+  std::string text;
+  for (const CommitRecord& record : changes) {
+    if (record.seq <= last)
+      text += common::as_text(encode_record(record));
   }
   return text;
 }
 
-std::string slurp(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
+Result<std::string> snapshots(Volume& volume) {
+  TROTH_TRY(const auto all, volume.snapshots());
+  std::string text;
+  for (const Snapshot& one : all)
+    text += fmt::format("{} {} {}\n", one.name, one.seq.value, one.time);
+  return text;
 }
 
-void spill(const fs::path& path, const std::string& text) {
-  fs::create_directories(path.parent_path());
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-}
-
-VolumeOptions small_options() {
-  VolumeOptions options;
-  options.compress = false;
-  options.reserve_ahead = 100;
-  options.segment_bytes = 1 << 20;
-  options.flush_interval = std::chrono::milliseconds(5);
-  return options;
-}
-
-void add_file(Volume& volume, const std::string& name, const std::string& bytes) {
-  CommitRequest request;
-  Create create;
-  create.parent = kRootNode;
-  create.name = name;
-  create.mode = 0644;
-  request.operations = {create};
-  const NodeId node = must(volume.commit(request), "create").created[0];
-  Edit edit;
-  edit.bytes = common::as_bytes(bytes);
-  Volume::WriteRequest write;
-  write.node = node;
-  write.edits = std::span(&edit, 1);
-  must(volume.write(write), "write");
-}
-
-// What is on the disk of a process that dies now. The shared memory of the WAL is made anew at the
-// next opening, and the lock says nothing.
-std::map<std::string, std::string> files_in(const std::string& directory) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
-    const std::string name = fs::relative(entry.path(), directory).string();
-    if (entry.is_regular_file() && !name.ends_with("-shm") && !name.ends_with(".lock"))
-      files[name] = slurp(entry.path());
-  }
-  return files;
+Result<std::string> held(Volume& volume) {
+  TROTH_TRY(const auto reserved, volume.reservation(SessionId{7}));
+  TROTH_TRY(const auto sessions, volume.sessions());
+  TROTH_TRY(const auto kept, volume.kept());
+  return fmt::format("{} {} {} {}", reserved.nodes, reserved.bytes, sessions.size(), kept.size());
 }
 
 }  // namespace
 
-FlipVolume::FlipVolume(const std::string& scratch, FlipState state)
-    : scratch_(scratch), original_(scratch + "/original") {
-  prepare(state);
+FlipAnswers FlipVolume::ask(Volume& volume) const {
+  FlipAnswers answers;
+  const auto add = [&](std::string question, Result<std::string> answer) {
+    answers.emplace_back(std::move(question), std::move(answer));
+  };
+  add("the root", text_of(volume.list(kRootNode, "", 100)));
+  add("the root as it was", text_of(volume.list(kRootNode, "", 100, At(before_))));
+  for (const auto& [name, node] : nodes_) {
+    if (name == "directory")
+      add(name, text_of(volume.list(node, "", 100)));
+    else if (name == "symlink")
+      add(name, volume.read_link(node));
+    else
+      add(name, read_text(volume, node, name == "tree" ? kFlipLargest + 1 : kFlipShort, {}));
+  }
+  add("the tail as it was", read_text(volume, nodes_.at("tail"), kFlipShort, At(before_)));
+  add("an attribute", text_of(volume.xattr(nodes_.at("tail"), "user.kept")));
+  add("it as it was", text_of(volume.xattr(nodes_.at("tail"), "user.kept", At(before_))));
+  add("a setting", text_of(volume.setting(kQuotaBytes)));
+  add("snapshots", snapshots(volume));
+  add("what sessions hold", held(volume));
+  add("the records", records(volume, last_));
+  return answers;
 }
 
-void FlipVolume::prepare(FlipState state) {
-  fs::create_directories(original_);
-  auto volume =
-      must(Volume::create(original_, common::VolumeId{1}, small_options(), clock_), "create");
-  contents_ = {{"tail", "bytes that are kept in the database"},
-               {"block", noise(6000, 1)},
-               {"tree", noise(140'000, 2)},
-               {"empty", ""}};
-  for (const auto& [name, bytes] : contents_)
-    add_file(*volume, name, bytes);
-  if (state == FlipState::Closed) {
-    must(volume->close(), "close");
-    files_ = files_in(original_);
-    return;
+FlipOutcome FlipVolume::compare(const FlipAnswers& now, std::string& why) const {
+  bool refused = false;
+  for (std::size_t i = 0; i < now.size(); ++i) {
+    const auto& [question, answer] = now[i];
+    if (!answer) {
+      why = question + ": " + answer.error().message;
+      // What was there is said to have never been.
+      if (answer.error().code == common::ErrorCode::NotFound)
+        return FlipOutcome::Older;
+      refused = true;
+    } else if (*answer != *answers_[i].second) {
+      why = question + " reads otherwise";
+      return FlipOutcome::Wrong;
+    }
   }
-  must(volume->sync(clock_.now() + kPatience), "sync");
-  last_seq_ = volume->last_seq().value;
-  // The mark follows the sync: it is there once the loss of the WAL's last frame is refused.
-  const std::string probe = scratch_ + "/probe";
-  for (bool marked = false; !marked;) {
-    files_ = files_in(original_);
-    fs::remove_all(probe);
-    for (const auto& [name, bytes] : files_)
-      spill(fs::path(probe) / name,
-            name.ends_with("-wal") ? bytes.substr(0, bytes.size() - 1) : bytes);
-    marked = !Volume::open(probe, small_options(), clock_);
-  }
-  fs::remove_all(probe);
+  return refused ? FlipOutcome::Unreadable : FlipOutcome::Unused;
 }
 
 std::uint64_t FlipVolume::bytes() const {
@@ -137,68 +137,63 @@ std::uint64_t FlipVolume::bytes() const {
   return total;
 }
 
+std::uint64_t FlipVolume::database_bytes() const {
+  return files_.begin()->second.size();
+}
+
+void FlipVolume::restore(const std::string& copy) const {
+  fs::create_directories(copy + "/segments");
+  for (const std::string& directory : {copy, copy + "/segments"}) {
+    for (const auto& entry : fs::directory_iterator(directory)) {
+      if (!entry.is_directory() && !files_.contains(fs::relative(entry.path(), copy).string()))
+        fs::remove(entry.path());
+    }
+  }
+  for (const auto& [name, text] : files_)
+    spill(copy + "/" + name, text);
+}
+
 FlipVolume::Flip FlipVolume::flip(std::uint64_t byte, unsigned bit, bool fsck,
                                   unsigned thread) const {
   Flip result;
   const std::string copy = scratch_ + "/copy" + std::to_string(thread);
-  fs::remove_all(copy);
+  restore(copy);
   std::uint64_t at = byte;
   for (const auto& [name, text] : files_) {
-    std::string bytes = text;
-    if (result.file.empty() && at < bytes.size()) {
-      bytes[at] = static_cast<char>(static_cast<unsigned char>(bytes[at]) ^ (1U << bit));
+    if (at < text.size()) {
+      const common::UniqueFd fd(::open((copy + "/" + name).c_str(), O_WRONLY | O_CLOEXEC));
+      const auto bytes = static_cast<char>(static_cast<unsigned char>(text[at]) ^ (1U << bit));
+      if (!fd.valid() || ::pwrite(fd.get(), &bytes, 1, static_cast<off_t>(at)) != 1)
+        std::abort();
       result.file = name;
       result.offset = at;
-    } else if (result.file.empty()) {
-      at -= bytes.size();
+      break;
     }
-    spill(fs::path(copy) / name, bytes);
+    at -= text.size();
   }
   result.outcome = look(copy, fsck, result.why);
   return result;
 }
 
 FlipOutcome FlipVolume::look(const std::string& copy, bool fsck, std::string& why) const {
-  bool refused = false;
+  FlipOutcome seen = FlipOutcome::Unused;
   {
-    const auto opened = Volume::open(copy, small_options(), clock_);
+    const auto opened = Volume::open(copy, flip_options(state_ == FlipState::PowerLost), clock_);
     if (!opened) {
       why = opened.error().message;
       return FlipOutcome::Refused;
     }
     Volume& volume = **opened;
-    if (volume.report().rolled_back != 0 || volume.last_seq().value < last_seq_) {
+    if (volume.report().rolled_back != 0 || volume.last_seq() < last_) {
       why = "commits are gone";
       return FlipOutcome::Older;
     }
-    refused = volume.report().damaged_blocks != 0;
-    for (const auto& [name, bytes] : contents_) {
-      const auto found = volume.lookup(kRootNode, name);
-      if (!found && found.error().code == common::ErrorCode::NotFound) {
-        why = name + " is gone";
-        return FlipOutcome::Older;
-      }
-      std::string text(bytes.size() + 1, '\0');
-      const auto read = found
-                            ? volume.read(found->attributes.node, 0,
-                                          {reinterpret_cast<std::byte*>(text.data()), text.size()})
-                            : common::Result<Volume::ReadReply>(tl::unexpected(found.error()));
-      if (!read) {
-        refused = true;
-        why = read.error().message;
-        continue;
-      }
-      text.resize(read->length);
-      if (text != bytes) {
-        why = name + " reads otherwise";
-        return FlipOutcome::Wrong;
-      }
-    }
+    seen = compare(ask(volume), why);
+    if (seen == FlipOutcome::Unused && volume.report().damaged_blocks != 0)
+      seen = FlipOutcome::Unreadable;
   }
-  if (refused)
-    return FlipOutcome::Unreadable;
-  if (!fsck)
-    return FlipOutcome::Unused;
+  if (seen != FlipOutcome::Unused || !fsck)
+    return seen;
   const auto report = check_volume(copy, {}, clock_);
   if (!report) {
     why = report.error().message;
