@@ -40,6 +40,15 @@ void PromiseBook::refresh(Entry& entry) const {
   entry.life = life_;
 }
 
+// Should it come back, it is not told from those that were forgotten with it: what was void of any
+// of them is void of all.
+void PromiseBook::forget(const Entry& entry) {
+  index_.erase(entry.node);
+  forgotten_ = order_;
+  if (entry.life == life_)
+    forgotten_voided_ = std::max(forgotten_voided_, entry.voided);
+}
+
 PromiseBook::Entry& PromiseBook::entry_of(Fid node) {
   const auto found = index_.find(node);
   if (found != index_.end()) {
@@ -54,10 +63,10 @@ PromiseBook::Entry& PromiseBook::entry_of(Fid node) {
   } else {
     hand_ = (hand_ + 1) % entries_.size();
     place = static_cast<std::uint32_t>(hand_);
-    index_.erase(entries_[place].node);
-    forgotten_ = order_;
+    forget(entries_[place]);
   }
-  entries_[place] = Entry{.node = node, .version = {}, .trust = trust_, .life = life_};
+  entries_[place] = Entry{
+      .node = node, .version = {}, .voided = forgotten_voided_, .trust = trust_, .life = life_};
   index_.emplace(node, place);
   return entries_[place];
 }
@@ -100,7 +109,8 @@ std::vector<std::pair<Fid, NodeVersion>> PromiseBook::to_revalidate(std::size_t 
 PromiseBook::Taken PromiseBook::take(const CallInFlight& call, std::uint64_t clock, Fid node,
                                      NodeVersion version, bool granted) {
   const bool this_life = call.life == life_ || options_.bugs.has(BookBug::OldLifeGrantsTaken);
-  if (find(node) == nullptr && call.order <= forgotten_)
+  const Entry* known = find(node);
+  if ((known == nullptr || !known->has_version) && call.order <= forgotten_)
     return Taken::Older;
   Entry& entry = entry_of(node);
   if (entry.has_version && version < entry.version && !options_.bugs.has(BookBug::GoesBackwards))
@@ -154,6 +164,7 @@ void PromiseBook::opened() {
   ++trust_;
   seen_ = 0;
   voided_ = 0;
+  forgotten_voided_ = 0;
   last_break_ = 0;
   pending_.clear();
   lease_end_ = {};

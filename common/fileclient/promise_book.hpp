@@ -196,7 +196,7 @@ class PromiseBook {
 
   [[nodiscard]] const Entry* find(Fid node) const;
   Entry& entry_of(Fid node);
-  void forget_one();
+  void forget(const Entry& entry);
   void refresh(Entry& entry) const;
   void void_grants(Fid node, std::uint64_t clock);
   void drop_everything(BookEffects& effects);
@@ -213,8 +213,9 @@ class PromiseBook {
   std::uint64_t order_ = 0;   // of calls
   std::uint64_t seen_ = 0;    // the newest clock of this life
   std::uint64_t voided_ = 0;  // grants on whatever node up to this clock are void
-  // Forgotten nodes may be unknown to calls sent until then.
+  // Forgotten nodes may be unknown to calls sent until then, and have voids up to that clock.
   std::uint64_t forgotten_ = 0;
+  std::uint64_t forgotten_voided_ = 0;  // of this life
 
   Duration lease_{};
   Instant hello_at_;

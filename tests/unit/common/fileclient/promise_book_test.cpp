@@ -272,6 +272,54 @@ TEST_CASE("a book that is full forgets, and takes nothing late of what it has fo
   CHECK(f.reply(50, forgotten, at(7)) == Taken::Promised);
 }
 
+namespace {
+
+// Room for two nodes: whoever learns of four more has forgotten the rest.
+struct SmallBook : Fixture {
+  SmallBook() : Fixture(BookOptions{.nodes = 2}) {}
+  void forget_all() {
+    for (const std::uint64_t n : {1000, 1001, 1002, 1003})
+      reply(0, n, at(1));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("R18: a change's answer that a break has overtaken grants nothing, forgotten or not") {
+  SmallBook f;
+  const auto change = f.book.begin_call();
+  f.broken(1, 183, {10});
+  f.forget_all();
+  const std::vector<Fid> touched = {node(10)};
+  f.book.change_answered(change, 182, touched);
+  CHECK(f.reply(change, 182, 10, at(5)) != Taken::Promised);
+  CHECK_FALSE(f.promised(10));
+}
+
+TEST_CASE("R18: a reply that a break has overtaken grants nothing, also on what was learnt anew") {
+  SmallBook f;
+  const auto early = f.book.begin_call();
+  SUBCASE("the break was of one node") {
+    f.broken(1, 183, {10});
+  }
+  SUBCASE("a change of this mount has withdrawn it") {
+    const std::vector<Fid> named = {node(10)};
+    f.reply(f.book.begin_call(), 183, 11, at(1), false);
+    CHECK(f.book.begin_change(named) == 183);
+  }
+  f.forget_all();
+  // Asked for again, and not granted.
+  CHECK(f.reply(f.book.begin_call(), 190, 10, at(5), false) == Taken::Known);
+  CHECK(f.reply(early, 182, 10, at(5)) == Taken::Known);
+  CHECK_FALSE(f.promised(10));
+  CHECK(f.reply(191, 10, at(5)) == Taken::Promised);
+  // Another session counts anew.
+  f.book.session_lost(f.now, f.effects);
+  f.open();
+  f.forget_all();
+  CHECK(f.reply(1, 10, at(5)) == Taken::Promised);
+}
+
 TEST_CASE("an update is a reply that nobody asked for") {
   Fixture f;
   f.reply(1, 10, at(1));
