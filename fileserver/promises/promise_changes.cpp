@@ -53,8 +53,9 @@ std::chrono::milliseconds whole_ms(common::Duration d) {
 // --- whom to ask ---
 
 promises::SessionRow PromiseCore::State::living_origin(const Change& change) const {
-  return change.origin != 0 && row_of(change.origin_id) == change.origin ? change.origin
-                                                                         : SessionRow{0};
+  const bool lives = change.origin != 0 && row_of(change.origin_id) == change.origin &&
+                     sessions[change.origin].life == change.origin_life;
+  return lives ? change.origin : SessionRow{0};
 }
 
 // Grants that its mount knew of when it sent the call, on a node that the call names.
@@ -231,7 +232,7 @@ void PromiseCore::State::stop_waiting(Change& change) {
   if (!std::exchange(change.waiting, false))
     return;
   --parked;
-  if (change.counted && sessions[change.origin].id == change.origin_id)
+  if (change.counted && sessions[change.origin].life == change.origin_life)
     --sessions[change.origin].parked;
 }
 
@@ -288,6 +289,7 @@ Status PromiseCore::begin_change(ChangeId id, std::optional<ChangeOrigin> origin
       .deadline = deadline, .round = 1, .nodes = merged(nodes), .last = {}, .asked = {}};
   if (origin) {
     change.origin = s.row_of(origin->session);
+    change.origin_life = s.sessions[change.origin].life;
     change.origin_id = origin->session;
     change.seen = origin->seen;
     if (change.origin == 0)

@@ -49,6 +49,7 @@ struct HeldRenewal {
 
 struct Change {
   SessionRow origin = 0;
+  std::uint32_t origin_life = 0;  // of the row: resumed twice, a session may be in it again
   SessionId origin_id;
   std::uint64_t seen = 0;
   Instant deadline;

@@ -435,6 +435,29 @@ TEST_CASE("F32: parked changes are capped, in all and for each session") {
   CHECK_OK(f.begin(9, {3}, ChangeOrigin{greedy}));
 }
 
+TEST_CASE("F32: a session that has resumed, and again, waits with as many changes as before") {
+  PromiseOptions options;
+  options.parked_per_session = 2;
+  Fixture f(options);
+  const auto holder = f.mount(1), changer = f.mount(2);
+  for (std::uint64_t number = 1; number <= 9; ++number)
+    f.grant(holder, number);
+  CHECK_OK(f.begin(1, {1}, ChangeOrigin{changer}));
+  // Twice: it is then in the row of the table in which it was when the change began.
+  for (int again = 0; again < 2; ++again) {
+    REQUIRE_OK(f.core.resume_session(changer, f.now, f.effects));
+    REQUIRE_OK(f.core.stream_up(changer, f.now, f.effects));
+    f.advance(milliseconds(1));
+  }
+  CHECK_OK(f.acknowledge(holder, 1));
+  CHECK(f.took_ready(1));
+  f.end(1);
+  CHECK(f.core.counts().waiting_changes == 0);
+  CHECK_OK(f.begin(2, {2}, ChangeOrigin{changer}));
+  CHECK_OK(f.begin(3, {3}, ChangeOrigin{changer}));
+  CHECK_FAILS(f.begin(4, {4}, ChangeOrigin{changer}), ErrorCode::Overloaded);
+}
+
 TEST_CASE(
     "F33: above its cap a session's oldest promises are broken, and count until acknowledged") {
   PromiseOptions options;
