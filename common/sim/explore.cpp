@@ -50,7 +50,7 @@ void explore_seed(const Experiment& experiment, const ExploreOptions& options, s
   const RunReport first = experiment.run(experiment.plan(seed), run_options);
   ++report.seeds;
   add_run(report, first);
-  if (options.run_twice) {
+  if (options.twice_every > 0 && seed % options.twice_every == 0) {
     // The plan too is made again: it must follow from the seed alone.
     const RunReport second = experiment.run(experiment.plan(seed), run_options);
     add_run(report, second);
@@ -111,7 +111,7 @@ std::vector<PlantedBug> find_planted(const Experiment& experiment, std::uint64_t
     const ExploreReport report = explore(experiment, {.first_seed = first_seed,
                                                       .seeds = max_seeds,
                                                       .threads = threads,
-                                                      .run_twice = false,
+                                                      .twice_every = 0,
                                                       .bugs = std::uint64_t{1} << i});
     PlantedBug bug;
     bug.name = experiment.bugs[i];

@@ -19,7 +19,8 @@ struct ExploreOptions {
   // No new seed is begun after this; zero: no limit.
   std::chrono::nanoseconds time_limit{0};
   unsigned threads = 1;
-  bool run_twice = true;  // and compare the hashes
+  // Of so many seeds one runs twice, and the hashes are compared; 1: every one; 0: none.
+  std::uint64_t twice_every = 1;
   std::uint64_t bugs = 0;
   // Seeds are given up after this many have failed.
   std::uint64_t max_failures = 1;
