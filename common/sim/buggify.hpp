@@ -24,6 +24,7 @@ class Buggify {
     bool enabled = false;
     std::uint64_t asked = 0;
     std::uint64_t fired = 0;
+    std::uint64_t seed = 0;  // of its draws
   };
   // A quarter of the points is live in a run, and those fire at one visit in eight: all of them at
   // once would make every run the same mess.

@@ -22,6 +22,7 @@ enum class EventKind : std::uint8_t {
   FaultEnd,
   Boot,
   DiskDone,
+  Release,  // of what a busy node could not take
   Heal,
 };
 

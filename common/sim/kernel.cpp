@@ -67,6 +67,10 @@ TrueTime Kernel::now_of(NodeIndex node) const {
   return nodes_[node]->in_step ? std::max(now_, nodes_[node]->busy_until) : now_;
 }
 
+Instant Kernel::boot_now(NodeIndex node) const {
+  return nodes_[node]->clock.boot(now_of(node));
+}
+
 void Kernel::violate(std::string text, Failure failure) {
   if (report_.failure != Failure::None)
     return;
@@ -98,17 +102,22 @@ void Kernel::push(TrueTime at, EventKind kind, NodeIndex node, std::uint32_t lif
 }
 
 void Kernel::repush(Event event, TrueTime at) {
-  const std::uint64_t old_order = event.order;
   event.at = at.count();
-  event.order = next_order_++;
-  if (event.kind() == EventKind::Wake) {
-    Node& node = *nodes_[event.node];
-    Node::Timer* timer = event.life() == node.life ? node.timers.find(event.payload) : nullptr;
-    if (timer == nullptr || timer->order != old_order)
-      return;  // set anew or cancelled meanwhile
-    timer->order = event.order;
-  }
-  queue_.push(event);
+  if (renumber(event))
+    queue_.push(event);
+}
+
+// It comes again, after all that has been scheduled until now. False: it need not.
+bool Kernel::renumber(Event& event) {
+  const std::uint64_t old_order = std::exchange(event.order, next_order_++);
+  if (event.kind() != EventKind::Wake)
+    return true;
+  Node& node = *nodes_[event.node];
+  Node::Timer* timer = event.life() == node.life ? node.timers.find(event.payload) : nullptr;
+  if (timer == nullptr || timer->order != old_order)
+    return false;  // set anew or cancelled meanwhile
+  timer->order = event.order;
+  return true;
 }
 
 void Kernel::schedule_plan() {
@@ -125,6 +134,10 @@ void Kernel::schedule_plan() {
   push(plan_.length, EventKind::Heal, 0, 0, 0);
 }
 
+bool Kernel::over() {
+  return report_.failure != Failure::None || (healed_ && host_.settled());
+}
+
 RunReport Kernel::run() {
   schedule_plan();
   index_message_faults();
@@ -137,19 +150,17 @@ RunReport Kernel::run() {
     }
   }
   const TrueTime end = plan_.length + plan_.settle_within;
-  bool settled = false;
-  while (!queue_.empty() && report_.failure == Failure::None && !settled) {
+  while (!queue_.empty() && !over()) {
     const Event event = queue_.pop();
     if (event.at > end.count())
       break;
     now_ = TrueTime{event.at};
     ++report_.events;
     handle(event);
-    settled = healed_ && host_.settled();
     if (report_.events > kMaxEvents)
       violate("the run does not come to rest", Failure::Liveness);
   }
-  if (report_.failure == Failure::None && !settled) {
+  if (!over()) {
     violate("not settled in time after everything was healed", Failure::Liveness);
   }
   hash_.add(static_cast<std::uint64_t>(now_.count()));
@@ -189,6 +200,8 @@ void Kernel::handle_node_event(Node& node, const Event& event) {
       return handle_wake(node, event);
     case EventKind::DiskDone:
       return handle_disk_done(node, event);
+    case EventKind::Release:
+      return release(node, event);
     case EventKind::Boot:
       if (node.is_up || event.life() != node.life)
         return;
@@ -215,10 +228,36 @@ bool Kernel::defer(Node& node, const Event& event) {
     return true;
   }
   if (node.busy_until > now_) {
-    repush(event, node.busy_until);
+    hold(node, event);
     return true;
   }
   return false;
+}
+
+// A slow node's queue may be long and is looked through after each of its steps: cheaper as a list
+// than through the queue of all events.
+void Kernel::hold(Node& node, Event event) {
+  if (!renumber(event))
+    return;
+  node.held.push_back(event);
+  if (std::exchange(node.release_at, node.busy_until) != node.busy_until)
+    push(node.busy_until, EventKind::Release, node.index, node.life, 0);
+}
+
+void Kernel::release(Node& node, const Event& event) {
+  if (event.life() != node.life || node.release_at != now_)
+    return;
+  node.release_at = TrueTime{-1};
+  std::vector<Event> due;
+  due.swap(node.held);
+  node.held.swap(node.held_spare);
+  for (const Event& one : due) {
+    if (over())
+      break;
+    handle_node_event(node, one);
+  }
+  due.clear();
+  node.held_spare.swap(due);
 }
 
 void Kernel::resume(Node& node) {
@@ -264,6 +303,9 @@ void Kernel::die(Node& node, bool power, Duration back_after) {
   node.effects_left = 0;
   node.timers.clear();
   node.syncs.clear();
+  node.waiting.insert(node.waiting.end(), node.held.begin(), node.held.end());
+  node.held.clear();
+  node.release_at = TrueTime{-1};
   for (const Event& event : std::exchange(node.waiting, {})) {
     if (event.kind() == EventKind::Deliver || event.kind() == EventKind::StreamDeliver ||
         event.kind() == EventKind::StreamNotice) {
@@ -361,10 +403,17 @@ void Kernel::wake_at(NodeIndex index, TimerKey key, Instant when) {
   Node& node = *nodes_[index];
   if (node.dying)
     return;
-  const TrueTime at = node.clock.true_time_of(when, now_of(index));
+  const TrueTime now = now_of(index);
+  const std::uint32_t clock_changes = node.clock.changes();
+  Node::Timer& timer = node.timers.at(key);
+  if (timer.order != 0 && timer.deadline == when && timer.clock_changes == clock_changes &&
+      timer.at > now)
+    return;  // cores say so after each event
+  const TrueTime at = node.clock.true_time_of(when, now);
+  timer =
+      Node::Timer{.order = next_order_, .deadline = when, .at = at, .clock_changes = clock_changes};
   const std::uint64_t slack =
       scale(mix(plan_.seed, mix(key, static_cast<std::uint64_t>(at.count()))), kTimerSlackNs);
-  node.timers.at(key) = Node::Timer{.order = next_order_, .deadline = when};
   push(at + Duration{static_cast<std::int64_t>(slack)}, EventKind::Wake, index, node.life, key);
 }
 

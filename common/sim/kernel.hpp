@@ -94,6 +94,7 @@ class Kernel {
   [[nodiscard]] TrueTime now_of(NodeIndex node) const;
   [[nodiscard]] std::uint32_t nodes() const { return static_cast<std::uint32_t>(nodes_.size()); }
   [[nodiscard]] const NodeClock& clock(NodeIndex node) const;
+  [[nodiscard]] Instant boot_now(NodeIndex node) const;  // of its clock, at now_of()
   [[nodiscard]] SimDisk& disk(NodeIndex node);
   [[nodiscard]] Random& random(NodeIndex node);
   [[nodiscard]] bool up(NodeIndex node) const;
@@ -123,6 +124,8 @@ class Kernel {
 
   void push(TrueTime at, EventKind kind, NodeIndex node, std::uint32_t life, std::uint64_t payload);
   void repush(Event event, TrueTime at);
+  bool renumber(Event& event);
+  [[nodiscard]] bool over();
   void handle(const Event& event);
   void handle_node_event(Node& node, const Event& event);
   void handle_deliver(Node& node, const Event& event);
@@ -131,6 +134,8 @@ class Kernel {
   void handle_notice(Node& node, const Event& event);
   void handle_disk_done(Node& node, const Event& event);
   bool defer(Node& node, const Event& event);
+  void hold(Node& node, Event event);
+  void release(Node& node, const Event& event);
   template <typename Body>
   void step(Node& node, Body body);  // runs `body` as one step of the node's process
   void begin_step(Node& node);

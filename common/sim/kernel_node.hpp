@@ -13,6 +13,8 @@ struct Kernel::Node final : DiskHost {
   struct Timer {
     std::uint64_t order = 0;  // of the event that will fire it; 0: not armed
     Instant deadline{};
+    TrueTime at{};                    // the deadline, as it seemed when it was set
+    std::uint32_t clock_changes = 0;  // until then
     friend bool operator==(const Timer&, const Timer&) = default;
   };
 
@@ -37,7 +39,10 @@ struct Kernel::Node final : DiskHost {
   TrueTime busy_until{};
   std::uint64_t sent = 0;
   KeyTable<Timer> timers;
-  std::vector<Event> waiting;  // arrived while stopped
+  std::vector<Event> waiting;     // arrived while stopped
+  std::vector<Event> held;        // arrived while busy, in order
+  std::vector<Event> held_spare;  // its memory
+  TrueTime release_at{-1};        // when they are looked at again; -1: there are none
   std::vector<std::pair<std::uint64_t, std::pair<SimDisk::File, std::uint64_t>>> syncs;
   SimDisk::Image backup;
   std::vector<StreamId> streams;    // of this life, closed ones among them

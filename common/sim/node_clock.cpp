@@ -5,24 +5,13 @@
 namespace common::sim {
 namespace {
 
-constexpr std::int64_t kMillion = 1'000'000;
 // 2023-11-14, in ns: any fixed date does.
 constexpr Duration kWallEpoch{1'700'000'000'000'000'000};
-
-// elapsed * (1e6 + drift) / 1e6, without overflow for centuries.
-Duration local(Duration elapsed, std::int32_t drift_ppm) {
-  const std::int64_t ns = elapsed.count();
-  return Duration{ns + ns / kMillion * drift_ppm + ns % kMillion * drift_ppm / kMillion};
-}
 
 }  // namespace
 
 NodeClock::NodeClock(Duration uptime, Duration wall_error, std::int32_t drift_ppm)
     : boot_(uptime), wall_offset_(kWallEpoch + wall_error - uptime), drift_ppm_(drift_ppm) {}
-
-Instant NodeClock::boot(TrueTime now) const {
-  return Instant{boot_ + local(now - anchor_, drift_ppm_)};
-}
 
 Instant NodeClock::monotonic(TrueTime now) const {
   const Duration counted = suspended_ ? asleep_since_ : boot(now).time_since_epoch();
@@ -47,6 +36,7 @@ TrueTime NodeClock::true_time_of(Instant when, TrueTime now) const {
 }
 
 void NodeClock::set_drift(TrueTime now, std::int32_t drift_ppm) {
+  ++changes_;
   boot_ = boot(now).time_since_epoch();
   anchor_ = now;
   drift_ppm_ = drift_ppm;
@@ -67,6 +57,7 @@ void NodeClock::resume(TrueTime now) {
 }
 
 void NodeClock::reboot(TrueTime now, Duration uptime) {
+  ++changes_;
   const WallTime wall_now = wall(now);
   boot_ = uptime;
   anchor_ = now;

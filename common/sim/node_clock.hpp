@@ -2,6 +2,8 @@
 
 // The clocks of one simulated machine, as functions of true time.
 
+#include <cstdint>
+
 #include "common/clock.hpp"
 
 namespace common::sim {
@@ -19,10 +21,14 @@ class NodeClock {
   // `wall_error`.
   NodeClock(Duration uptime, Duration wall_error, std::int32_t drift_ppm);
 
-  [[nodiscard]] Instant boot(TrueTime now) const;
+  [[nodiscard]] Instant boot(TrueTime now) const {
+    return Instant{boot_ + local(now - anchor_, drift_ppm_)};
+  }
   [[nodiscard]] Instant monotonic(TrueTime now) const;
   [[nodiscard]] WallTime wall(TrueTime now) const;
   [[nodiscard]] std::int32_t drift_ppm() const { return drift_ppm_; }
+  // Grows whenever answers of true_time_of() change.
+  [[nodiscard]] std::uint32_t changes() const { return changes_; }
 
   // The first true time, not before `now`, at which boot() has reached `when`, if drift stays.
   [[nodiscard]] TrueTime true_time_of(Instant when, TrueTime now) const;
@@ -35,6 +41,13 @@ class NodeClock {
   void reboot(TrueTime now, Duration uptime);
 
  private:
+  static constexpr std::int64_t kMillion = 1'000'000;
+  // elapsed * (1e6 + drift) / 1e6, without overflow for centuries.
+  static constexpr Duration local(Duration elapsed, std::int32_t drift_ppm) {
+    const std::int64_t ns = elapsed.count();
+    return Duration{ns + ns / kMillion * drift_ppm + ns % kMillion * drift_ppm / kMillion};
+  }
+
   TrueTime anchor_{};        // true time at which the following held
   Duration boot_{};          // BOOTTIME then
   Duration wall_offset_{};   // wall minus BOOTTIME
@@ -42,6 +55,7 @@ class NodeClock {
   Duration asleep_since_{};  // BOOTTIME at which the present suspend began
   bool suspended_ = false;
   std::int32_t drift_ppm_ = 0;
+  std::uint32_t changes_ = 0;
 };
 
 }  // namespace common::sim

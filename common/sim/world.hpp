@@ -26,7 +26,7 @@ class Env {
   [[nodiscard]] NodeIndex self() const { return node_; }
   [[nodiscard]] std::uint32_t nodes() const { return kernel_->nodes(); }
   // CLOCK_BOOTTIME of this node, which includes what the step has cost so far.
-  [[nodiscard]] Instant now() const { return kernel_->clock(node_).boot(kernel_->now_of(node_)); }
+  [[nodiscard]] Instant now() const { return kernel_->boot_now(node_); }
   // CLOCK_MONOTONIC: for showing what goes wrong with it.
   [[nodiscard]] Instant monotonic_now() const {
     return kernel_->clock(node_).monotonic(kernel_->now_of(node_));
@@ -137,9 +137,7 @@ class Observer {
   [[nodiscard]] TrueTime now() const { return kernel_->now(); }
   [[nodiscard]] bool up(NodeIndex node) const { return kernel_->up(node); }
   [[nodiscard]] bool healed() const { return kernel_->healed(); }
-  [[nodiscard]] Instant boot_now(NodeIndex node) const {
-    return kernel_->clock(node).boot(kernel_->now_of(node));
-  }
+  [[nodiscard]] Instant boot_now(NodeIndex node) const { return kernel_->boot_now(node); }
   [[nodiscard]] Instant monotonic_now(NodeIndex node) const {
     return kernel_->clock(node).monotonic(kernel_->now_of(node));
   }

@@ -18,19 +18,27 @@ namespace promise_sim {
 using common::sim::Observer;
 using common::sim::TrueTime;
 
+// The newest committed version of each register.
+using Newest = std::array<std::uint64_t, kRegisters>;
+// What a mount would say of a register.
+struct Old {
+  std::uint32_t node = 0;
+  std::uint64_t version = 0;
+};
+
 class Judge {
  public:
-  // Whether a mount would answer for a register without asking, and with a version before `newest`:
-  // that version.
-  using WouldAnswer = std::function<std::optional<std::uint64_t>(
-      NodeIndex mount, std::uint32_t node, std::uint64_t newest)>;
+  // One of `nodes` (a bit for each) for which a mount would answer without asking, and with a
+  // version before the newest.
+  using WouldAnswer =
+      std::function<std::optional<Old>(NodeIndex mount, std::uint32_t nodes, const Newest& newest)>;
 
   void begin(Observer observer, std::uint32_t mounts, WouldAnswer would_answer);
 
   // The server has committed `op`, which has written these registers.
   void committed(std::uint64_t op, const std::array<Told, 2>& written);
   // G1, after each step of a mount: nothing old is trusted.
-  void trusts(NodeIndex mount);
+  void trusts(NodeIndex mount) { trusts(mount, kAllRegisters); }
   // A user was told.
   void read_done(NodeIndex mount, const Told& read, TrueTime began);
   void change_done(NodeIndex mount, std::uint64_t op, const std::array<Told, 2>& written,
@@ -53,7 +61,7 @@ class Judge {
     std::vector<std::uint64_t> versions;  // [i]: the op that made version i + 1
     std::vector<Completed> completed;
   };
-  void trusts_register(NodeIndex mount, std::uint32_t node);
+  void trusts(NodeIndex mount, std::uint32_t nodes);
   [[nodiscard]] std::uint64_t floor(std::uint32_t node, TrueTime began) const;
   void complete(std::uint32_t node, std::uint64_t version);
 
@@ -61,6 +69,7 @@ class Judge {
   std::uint32_t mounts_ = 0;
   WouldAnswer would_answer_;
   std::array<Register, kRegisters> registers_;
+  Newest newest_{};  // as registers_
   std::set<std::uint64_t> ops_;
 };
 

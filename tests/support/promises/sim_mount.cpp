@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 
 namespace promise_sim {
 
@@ -14,7 +15,6 @@ namespace {
 
 constexpr Duration kTickEvery = std::chrono::milliseconds(200);
 constexpr Duration kRetry = std::chrono::milliseconds(900);
-constexpr std::uint32_t kAll = (1U << kRegisters) - 1;
 // A user's patience. Some have little: what they have begun goes on without them.
 constexpr Duration kPatience = std::chrono::seconds(40);
 constexpr Duration kImpatience = std::chrono::milliseconds(1500);
@@ -40,17 +40,20 @@ void MountProcess::start() {
   tick();
 }
 
-std::optional<std::uint64_t> MountProcess::would_answer(std::uint32_t node, std::uint64_t newest,
-                                                        Instant now) const {
-  const Copy& kernel = kernel_[node];
-  if (kernel.there && kernel.version < newest && now < kernel.until)
-    return kernel.version;
-  const Copy& cached = cache_[node];
-  if (!cached.there || cached.version >= newest)
-    return std::nullopt;
-  const auto known = book_.known(fid_of(node));
-  if (known && known->seq.value == cached.version && book_.promised(fid_of(node), now))
-    return cached.version;
+std::optional<Old> MountProcess::would_answer(std::uint32_t nodes, const Newest& newest,
+                                              Instant now) const {
+  for (; nodes != 0; nodes &= nodes - 1) {
+    const auto node = static_cast<std::uint32_t>(std::countr_zero(nodes));
+    const Copy& kernel = kernel_[node];
+    if (kernel.there && kernel.version < newest[node] && now < kernel.until)
+      return Old{node, kernel.version};
+    const Copy& cached = cache_[node];
+    if (!cached.there || cached.version >= newest[node] || !book_.promised(fid_of(node), now))
+      continue;
+    const auto known = book_.known(fid_of(node));
+    if (known && known->seq.value == cached.version)
+      return Old{node, cached.version};
+  }
   return std::nullopt;
 }
 
@@ -253,11 +256,16 @@ bool MountProcess::answer_by_itself(Op& op) {
   return true;
 }
 
+std::uint64_t MountProcess::begin_call(std::uint64_t key, Op& op) {
+  const std::uint64_t call = next_call_++;
+  op.calls.push_back(call);
+  calls_.at(call) = Call{.op = key, .sent = book_.begin_call(), .under_way = true};
+  return call;
+}
+
 void MountProcess::send_fetch(std::uint64_t key) {
   Op& op = ops_.at(key);
-  const std::uint64_t call = next_call_++;
-  op.calls.insert(call);
-  calls_[call] = Call{key, book_.begin_call()};
+  const std::uint64_t call = begin_call(key, op);
   env_.send(kServer, {.kind = Kind::Fetch,
                       .node = op.node,
                       .life = server_life_,
@@ -267,12 +275,10 @@ void MountProcess::send_fetch(std::uint64_t key) {
 
 void MountProcess::send_change(std::uint64_t key) {
   Op& op = ops_.at(key);
-  const std::uint64_t call = next_call_++;
-  op.calls.insert(call);
-  const std::vector<Fid> named = {fid_of(op.node)};
+  const std::array named = {fid_of(op.node)};
   kernel_[op.node].there = false;
   const std::uint64_t seen = book_.begin_change(named);
-  calls_[call] = Call{key, book_.begin_call()};
+  const std::uint64_t call = begin_call(key, op);
   env_.send(kServer, {.kind = Kind::Change,
                       .op_kind = op.kind,
                       .node = op.node,
@@ -285,9 +291,9 @@ void MountProcess::send_change(std::uint64_t key) {
 }
 
 void MountProcess::finish(std::uint64_t key) {
-  const Op op = ops_.at(key);
+  const Op op = std::move(ops_.at(key));
   for (const std::uint64_t call : op.calls)
-    calls_.erase(call);
+    *calls_.find(call) = {};
   ops_.erase(key);
   if (op.wish == kOrdinary)
     return;
@@ -353,10 +359,10 @@ void MountProcess::keep(const Told& told, Taken taken) {
 }
 
 void MountProcess::fetched(const SimMessage& message) {
-  const auto found = calls_.find(message.call);
-  if (found == calls_.end())
+  const Call* found = calls_.find(message.call);
+  if (found == nullptr || !found->under_way)
     return;
-  const Call call = found->second;
+  const Call call = *found;
   const Told& told = message.told[0];
   const auto taken =
       book_.take(call.sent, message.clock, fid_of(told.node),
@@ -370,14 +376,14 @@ void MountProcess::fetched(const SimMessage& message) {
 }
 
 void MountProcess::changed(const SimMessage& message) {
-  const auto found = calls_.find(message.call);
-  if (found == calls_.end())
+  const Call* found = calls_.find(message.call);
+  if (found == nullptr || !found->under_way)
     return;
-  const Call call = found->second;
+  const Call call = *found;
   for (const Told& told : message.told) {
     if (!told.there)
       continue;
-    const std::vector<Fid> node = {fid_of(told.node)};
+    const std::array node = {fid_of(told.node)};
     book_.change_answered(call.sent, message.clock, node);
     keep(told, book_.take(call.sent, message.clock, node[0],
                           {common::Epoch{told.epoch}, common::Seq{told.version}}, told.granted));
@@ -403,8 +409,10 @@ void MountProcess::refused(const SimMessage& message) {
 
 void MountProcess::carry_out() {
   while (!effects_.empty()) {
-    for (const auto& effect : std::exchange(effects_, {}))
+    under_hand_.swap(effects_);
+    for (const auto& effect : under_hand_)
       carry_out_one(effect);
+    under_hand_.clear();
   }
   plan_tick();
   const Instant next = book_.next_deadline();
@@ -419,7 +427,7 @@ void MountProcess::carry_out_one(const BookEffect& effect) {
       nodes |= 1U << register_of(broken.node);
     begin_withdrawal(withdraw->id, nodes);
   } else if (const auto* all = std::get_if<WithdrawAll>(&effect)) {
-    begin_withdrawal(all->id, kAll);
+    begin_withdrawal(all->id, kAllRegisters);
   } else if (const auto* renewal = std::get_if<SendRenewal>(&effect)) {
     send_on_stream({.kind = Kind::Renew, .number = renewal->number});
   } else if (const auto* acknowledge = std::get_if<SendAcknowledge>(&effect)) {
@@ -438,7 +446,8 @@ void MountProcess::carry_out_one(const BookEffect& effect) {
 Duration MountProcess::kernel_time(std::uint32_t nodes) {
   auto& random = env_.random();
   if (env_.buggify("mount-withdraws-slowly"))
-    return random.between(Duration{0}, Duration(settings_.lease) * (nodes == kAll ? 1 : 4));
+    return random.between(Duration{0},
+                          Duration(settings_.lease) * (nodes == kAllRegisters ? 1 : 4));
   const bool busy = random.below(8) == 0 && env_.buggify("mount-is-busy");
   return random.between(Duration{0}, busy ? Duration(std::chrono::milliseconds(150))
                                           : Duration(std::chrono::milliseconds(1)));
@@ -481,7 +490,7 @@ void MountProcess::withdrawal_done(std::uint64_t job) {
       kernel_[node].there = false;
   }
   const bool first = flushes_first();
-  if (work.nodes != kAll && (first || env_.buggify("mount-flushes"))) {
+  if (work.nodes != kAllRegisters && (first || env_.buggify("mount-flushes"))) {
     const Duration more = env_.random().between(soon, Duration(settings_.lease) * kLongestFlush);
     work.flushing = true;
     work.flush_until = env_.now() + more;

@@ -7,7 +7,6 @@
 #include <deque>
 #include <map>
 #include <optional>
-#include <set>
 #include <vector>
 
 #include "common/sim/world.hpp"
@@ -47,10 +46,10 @@ class MountProcess final : public common::sim::Process<SimMessage> {
   void receive_on(StreamId stream, const SimMessage& message) override;
   void stream_closed(StreamId stream) override;
 
-  // The version that it would answer for a register by itself, at `now` of its own clock, if that
-  // is before `newest`.
-  [[nodiscard]] std::optional<std::uint64_t> would_answer(std::uint32_t node, std::uint64_t newest,
-                                                          Instant now) const;
+  // The first of `nodes` (a bit for each) for which it would answer by itself, at `now` of its own
+  // clock, with a version before the newest.
+  [[nodiscard]] std::optional<Old> would_answer(std::uint32_t nodes, const Newest& newest,
+                                                Instant now) const;
   [[nodiscard]] bool idle() const { return ops_.empty(); }
   [[nodiscard]] std::size_t probes_done() const { return probes_done_; }
 
@@ -67,11 +66,13 @@ class MountProcess final : public common::sim::Process<SimMessage> {
     TrueTime began{};
     Instant give_up;
     Instant retry;
-    std::set<std::uint64_t> calls;
+    std::vector<std::uint64_t> calls;
   };
   struct Call {
     std::uint64_t op = 0;  // key of ops_
     common::fileclient::CallInFlight sent;
+    bool under_way = false;
+    friend bool operator==(const Call& a, const Call& b) { return a.under_way == b.under_way; }
   };
   struct Copy {
     bool there = false;
@@ -88,6 +89,7 @@ class MountProcess final : public common::sim::Process<SimMessage> {
   void opened(const SimMessage& message);
   void try_op(std::uint64_t key);
   void send_change(std::uint64_t key);
+  std::uint64_t begin_call(std::uint64_t key, Op& op);
   void send_fetch(std::uint64_t key);
   void fetched(const SimMessage& message);
   void changed(const SimMessage& message);
@@ -111,6 +113,7 @@ class MountProcess final : public common::sim::Process<SimMessage> {
   Settings settings_;
   common::fileclient::PromiseBook book_;
   common::fileclient::BookEffects effects_;
+  common::fileclient::BookEffects under_hand_;  // their memory is used again
 
   std::uint64_t server_life_ = 0;
   std::uint64_t session_ = 0;
@@ -124,7 +127,7 @@ class MountProcess final : public common::sim::Process<SimMessage> {
   Instant next_tick_;  // max: none is needed
 
   std::map<std::uint64_t, Op> ops_;
-  std::map<std::uint64_t, Call> calls_;
+  common::sim::KeyTable<Call> calls_;
   std::uint64_t next_op_ = 1;
   std::uint64_t next_call_ = 0;  // an answer to a former life is none to this one
   std::array<Copy, kRegisters> cache_;

@@ -2,25 +2,26 @@
 
 #include <fmt/format.h>
 
-#include "common/sim/random.hpp"
+#include "common/sim/trace.hpp"
 
 namespace promise_sim {
 
-using common::sim::mix;
-
 std::uint64_t digest(const SimMessage& m) {
-  std::uint64_t hash = static_cast<std::uint64_t>(m.kind) << 16 |
-                       static_cast<std::uint64_t>(m.answer) << 8 |
-                       static_cast<std::uint64_t>(m.op_kind);
-  for (const std::uint64_t field :
-       {std::uint64_t{m.node}, std::uint64_t{m.nodes}, m.life, m.call, m.session, m.op, m.number,
-        m.clock, static_cast<std::uint64_t>(m.milliseconds)})
-    hash = mix(hash, field);
+  common::sim::TraceHash hash;
+  hash.add(static_cast<std::uint64_t>(m.kind) << 16 | static_cast<std::uint64_t>(m.answer) << 8 |
+           static_cast<std::uint64_t>(m.op_kind));
+  hash.add(std::uint64_t{m.node} << 32 | m.nodes);
+  for (const std::uint64_t field : {m.life, m.call, m.session, m.op, m.number, m.clock,
+                                    static_cast<std::uint64_t>(m.milliseconds)})
+    hash.add(field);
   for (const Told& told : m.told) {
-    if (told.there)
-      hash = mix(mix(hash, told.version), mix(told.value, told.granted ? told.epoch : ~told.epoch));
+    if (!told.there)
+      continue;
+    hash.add(told.version);
+    hash.add(told.value);
+    hash.add(told.granted ? told.epoch : ~told.epoch);
   }
-  return hash;
+  return hash.value();
 }
 
 std::string describe(const SimMessage& m) {

@@ -28,6 +28,7 @@ inline constexpr std::uint32_t kFiles = 5;
 inline constexpr std::uint32_t kDirectories = 2;
 inline constexpr std::uint32_t kShared = kFiles + kDirectories;
 inline constexpr std::uint32_t kRegisters = 16;
+inline constexpr std::uint32_t kAllRegisters = (1U << kRegisters) - 1;  // a bit for each
 constexpr bool is_directory(std::uint32_t node) {
   return node >= kFiles && node < kShared;
 }

@@ -53,10 +53,10 @@ class PromiseScenario final : public Scenario<SimMessage> {
   void begin(Observer observer) override {
     observer_.emplace(observer);
     judge_.begin(observer, mounts_,
-                 [this](NodeIndex mount, std::uint32_t node, std::uint64_t newest) {
+                 [this](NodeIndex mount, std::uint32_t nodes, const Newest& newest) {
                    const MountProcess* process = processes_[mount];
                    return process != nullptr
-                              ? process->would_answer(node, newest, observer_->boot_now(mount))
+                              ? process->would_answer(nodes, newest, observer_->boot_now(mount))
                               : std::nullopt;
                  });
   }

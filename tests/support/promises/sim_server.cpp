@@ -149,7 +149,7 @@ void ServerProcess::answer_read(std::uint64_t job) {
   Reading reading = readings_.at(job);
   readings_.erase(job);
   SimMessage answer{.kind = Kind::Fetched, .life = life_, .call = reading.call.call};
-  const std::vector<Fid> nodes = {fid_of(reading.call.node)};
+  const std::array nodes = {fid_of(reading.call.node)};
   const auto granted = core_->grant(SessionId{reading.call.session}, nodes, reading.token,
                                     env_.now(), answer.clock, effects_);
   reading.told.granted = granted[0];
@@ -321,8 +321,10 @@ void ServerProcess::stream_closed(StreamId stream) {
 
 void ServerProcess::carry_out() {
   while (!effects_.empty()) {
-    for (const auto& effect : std::exchange(effects_, {}))
+    under_hand_.swap(effects_);
+    for (const auto& effect : under_hand_)
       carry_out_one(effect);
+    under_hand_.clear();
   }
   if (!env_.alive())
     return;

@@ -108,6 +108,7 @@ class ServerProcess final : public common::sim::Process<SimMessage> {
   Instant grace_end_;
   std::unique_ptr<fileserver::PromiseCore> core_;
   fileserver::PromiseEffects effects_;
+  fileserver::PromiseEffects under_hand_;  // their memory is used again
   std::map<std::uint64_t, Session> sessions_;
   std::map<StreamId, std::uint64_t> streams_;  // to session
   // Of a mount id and the node that says it: number, session.
