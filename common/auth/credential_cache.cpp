@@ -24,7 +24,7 @@ Result<std::vector<ticket::Credential>> CredentialCache::load() const {
     return fail(ErrorCode::NotFound, "you are not logged in; log in with: troth login");
   if (!bytes)
     return tl::unexpected(bytes.error());
-  TROTH_TRY(const BootId boot, current_boot());
+  TROTH_TRY(const BootId boot, io::current_boot());
   auto credentials = decode_credentials(bytes->bytes(), cell_, boot);
   if (!credentials) {
     return fail(credentials.error().code, "the credentials in {} are {}; log in again: troth login",
@@ -35,7 +35,7 @@ Result<std::vector<ticket::Credential>> CredentialCache::load() const {
 
 Status CredentialCache::save(const StoreLock& lock,
                              const std::vector<ticket::Credential>& credentials) {
-  TROTH_TRY(const BootId boot, current_boot());
+  TROTH_TRY(const BootId boot, io::current_boot());
   std::vector<ticket::Credential> kept;
   for (const ticket::Credential& credential : credentials) {
     if (!proves_a_key(credential))

@@ -1,15 +1,9 @@
 #include "common/auth/credential_codec.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 
 #include "common/crypto/hash.hpp"
-#include "common/io/unique_fd.hpp"
 #include "common/wire/binary.hpp"
-#include "common/wire/hex.hpp"
 
 namespace common::auth {
 namespace {
@@ -147,22 +141,6 @@ Result<Decoded> decode_checked(ByteView content) {
 }
 
 }  // namespace
-
-Result<BootId> current_boot() {
-  constexpr const char* kFile = "/proc/sys/kernel/random/boot_id";
-  const UniqueFd fd(::open(kFile, O_RDONLY | O_CLOEXEC));
-  std::array<char, 36> text{};  // 8-4-4-4-12 hex digits
-  if (!fd.valid() || ::read(fd.get(), text.data(), text.size()) != ssize_t{text.size()})
-    return fail_errno(errno, "read {}", kFile);
-  std::string digits(text.begin(), text.end());
-  std::erase(digits, '-');
-  TROTH_TRY(const Bytes id, wire::from_hex(digits));
-  BootId boot{};
-  if (id.size() != boot.size())
-    return fail(ErrorCode::IoError, "{} holds something else", kFile);
-  std::copy(id.begin(), id.end(), boot.begin());
-  return boot;
-}
 
 Result<crypto::Secret> encode_credentials(std::string_view cell, const BootId& boot,
                                           const std::vector<Credential>& credentials) {

@@ -2,25 +2,23 @@
 
 // A user's credentials as the bytes that the credential cache keeps (kdc/PROTOCOL.md, "Formats").
 
-#include <array>
 #include <string_view>
 #include <vector>
 
 #include "common/bytes.hpp"
 #include "common/crypto/secret.hpp"
+#include "common/io/boot_id.hpp"
 #include "common/result.hpp"
 #include "common/ticket/credential.hpp"
 
 namespace common::auth {
 
-using BootId = std::array<std::byte, 16>;
+// Instants of the boot clock mean nothing in another boot.
+using io::BootId;
 
 // The TGT and tickets for what a person uses in a day, many times over.
 inline constexpr std::size_t kMaxCachedCredentials = 64;
 inline constexpr std::size_t kMaxCacheBytes = std::size_t{256} * 1024;
-
-// This boot's id: instants of the boot clock mean nothing in another boot.
-Result<BootId> current_boot();
 
 // InvalidArgument for credentials of another cell, or too many of them; TooLarge beyond
 // kMaxCacheBytes.

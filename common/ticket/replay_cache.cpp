@@ -17,7 +17,6 @@
 #include "common/io/unique_fd.hpp"
 #include "common/ticket/refuse.hpp"
 #include "common/ticket/siphash.hpp"
-#include "common/wire/hex.hpp"
 
 namespace common::ticket {
 
@@ -55,21 +54,6 @@ std::uint64_t number(Milliseconds duration) {
 
 std::atomic_ref<std::uint64_t> shared(std::uint64_t& word) {
   return std::atomic_ref<std::uint64_t>(word);
-}
-
-Result<ReplayCache::BootId> this_boot() {
-  const UniqueFd fd(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
-  std::array<char, 36> text{};
-  if (!fd.valid() || ::read(fd.get(), text.data(), text.size()) != std::ssize(text))
-    return fail_errno(errno, "read the boot id");
-  std::string digits(text.data(), text.size());
-  std::erase(digits, '-');
-  TROTH_TRY(const Bytes bytes, wire::from_hex(digits));
-  ReplayCache::BootId boot{};
-  if (bytes.size() != boot.size())
-    return fail(ErrorCode::Unsupported, "the kernel's boot id has {} bytes", bytes.size());
-  std::copy(bytes.begin(), bytes.end(), boot.begin());
-  return boot;
 }
 
 // The file, if it is one that only we could have written.
@@ -150,7 +134,7 @@ ReplayCache::~ReplayCache() {
 }
 
 Result<std::unique_ptr<ReplayCache>> ReplayCache::open(const Options& options, Time now) {
-  TROTH_TRY(const BootId boot, this_boot());
+  TROTH_TRY(const io::BootId boot, io::current_boot());
   return open(options, now, boot);
 }
 

@@ -19,6 +19,7 @@
 #include <string>
 
 #include "common/bytes.hpp"
+#include "common/io/boot_id.hpp"
 #include "common/io/lock_file.hpp"
 #include "common/result.hpp"
 #include "common/sync/mutex.hpp"
@@ -40,7 +41,7 @@ inline constexpr std::size_t kMaxReplayCapacity = std::size_t{1} << 24;
 
 class ReplayCache {
  public:
-  using BootId = std::array<std::byte, 16>;
+  using BootId = io::BootId;
 
   struct Options {
     std::string path;
