@@ -11,8 +11,10 @@
 #include <thread>
 
 #include "common/fileclient/transfer/content_name.hpp"
+#include "common/fileclient/transfer/in_parallel.hpp"
 #include "common/fileclient/transfer/local_file.hpp"
 #include "common/fileclient/transfer/resume_file.hpp"
+#include "common/io/boot_id.hpp"
 #include "common/rpc/socket.hpp"
 #include "common/wire/binary.hpp"
 #include "common/wire/hex.hpp"
@@ -22,7 +24,7 @@ namespace {
 
 using fileproto::ByteRange;
 
-constexpr std::string_view kDownloadMagic = "troth download 1";
+constexpr std::string_view kDownloadMagic = "troth download 2";
 // Beyond, one bit for each piece would not fit the memory of a transfer: those begin anew.
 constexpr std::uint64_t kMostPieces = 256 * 1024;
 
@@ -92,6 +94,7 @@ class Download {
   const TransferOptions& options_;
   std::optional<LocalFile> file_;
   std::optional<ResumeFile> memory_;
+  io::BootId boot_{};
   Mutex mutex_;
   std::vector<bool> done_;  // under mutex_ while threads run
 };
@@ -115,7 +118,8 @@ Result<crypto::Digest> Download::key() const {
 
 Bytes Download::encode_done() const {
   wire::BinaryWriter out;
-  out.fixed(as_bytes(kDownloadMagic)).u64(node_.size).u64(node_.data_version.value);
+  out.fixed(as_bytes(kDownloadMagic)).fixed(boot_);
+  out.u64(node_.size).u64(node_.data_version.value);
   Bytes bits((done_.size() + 7) / 8);
   for (std::size_t i = 0; i < done_.size(); ++i) {
     if (done_[i])
@@ -128,6 +132,10 @@ bool Download::decode_done(ByteView bytes) {
   wire::BinaryReader in(bytes);
   const auto magic = in.fixed(kDownloadMagic.size());
   if (!magic || as_text(*magic) != kDownloadMagic)
+    return false;
+  // What was written before the machine stopped need not be there.
+  const auto boot = in.fixed(boot_.size());
+  if (!boot || !std::equal(boot->begin(), boot->end(), boot_.begin()))
     return false;
   const auto size = in.u64();
   const auto version = in.u64();
@@ -144,6 +152,7 @@ bool Download::decode_done(ByteView bytes) {
 Status Download::take_up(const crypto::Digest& key) {
   if (!options_.resume_directory.empty() && done_.size() <= kMostPieces) {
     TROTH_TRY(memory_, ResumeFile::open(options_.resume_directory, key));
+    TROTH_TRY(boot_, io::current_boot());
   }
   TROTH_TRY(file_, LocalFile::open(target_, wire::to_hex(key).substr(0, 16)));
   TROTH_TRY(const std::uint64_t size, file_->size());
@@ -187,27 +196,8 @@ Status Download::fetch_all() {
       options_.progress->bytes_resumed += piece_range(i, node_.size).length;
     }
   }
-  std::atomic<std::size_t> next{0};
-  Locked<std::optional<Error>> failure;
-  const auto work = [&] {
-    for (std::size_t i = next++; i < missing.size(); i = next++) {
-      if (Status got = fetch_piece(missing[i]); !got) {
-        next = missing.size();
-        auto first = failure.lock();
-        if (!*first)
-          *first = std::move(got.error());
-        return;
-      }
-    }
-  };
-  std::vector<std::thread> threads;
-  for (std::size_t i = 1; i < std::min(options_.threads, missing.size()); ++i)
-    threads.emplace_back(work);
-  work();
-  for (std::thread& thread : threads)
-    thread.join();
-  auto first = failure.lock();
-  return *first ? Status(tl::unexpected(**first)) : Status();
+  return in_parallel(options_.threads, missing.size(),
+                     [&](std::size_t i) { return fetch_piece(missing[i]); });
 }
 
 // The bytes on the disk, those of earlier attempts too, against the name that the server gives the

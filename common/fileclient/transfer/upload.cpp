@@ -5,12 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
-#include <thread>
 
 #include "common/crypto/random.hpp"
 #include "common/fileclient/transfer/file_time.hpp"
+#include "common/fileclient/transfer/in_parallel.hpp"
 #include "common/fileclient/transfer/resume_file.hpp"
 #include "common/fileclient/transfer/upload_state.hpp"
 
@@ -87,7 +86,6 @@ class Upload {
   Status take_up(const SourceStamp& stamp);
   Result<std::vector<ByteRange>> staged_ranges();
   Status open_staging();
-  Status send_pieces(const std::vector<ByteRange>& pieces);
   Status send_piece(const ByteRange& piece);
   Result<Uploaded> commit(const std::vector<ByteRange>& data);
   Status make_hidden();
@@ -257,30 +255,6 @@ Status Upload::send_piece(const ByteRange& piece) {
   return {};
 }
 
-Status Upload::send_pieces(const std::vector<ByteRange>& pieces) {
-  std::atomic<std::size_t> next{0};
-  Locked<std::optional<Error>> failure;
-  const auto work = [&] {
-    for (std::size_t i = next++; i < pieces.size(); i = next++) {
-      if (Status sent = send_piece(pieces[i]); !sent) {
-        next = pieces.size();  // the others stop after what they are at
-        auto first = failure.lock();
-        if (!*first)
-          *first = std::move(sent.error());
-        return;
-      }
-    }
-  };
-  std::vector<std::thread> threads;
-  for (std::size_t i = 1; i < std::min(options_.threads, pieces.size()); ++i)
-    threads.emplace_back(work);
-  work();
-  for (std::thread& thread : threads)
-    thread.join();
-  auto first = failure.lock();
-  return *first ? Status(tl::unexpected(**first)) : Status();
-}
-
 Result<Uploaded> Upload::send_staged() {
   const std::vector<ByteRange> data = data_of(source_.fd, state_.source.size);
   std::vector<ByteRange> there;
@@ -302,7 +276,8 @@ Result<Uploaded> Upload::send_staged() {
   count(state_.source.size - left);
   if (options_.progress != nullptr)
     options_.progress->bytes_resumed += state_.source.size - left;
-  TROTH_TRY_VOID(send_pieces(pieces));
+  TROTH_TRY_VOID(in_parallel(options_.threads, pieces.size(),
+                             [&](std::size_t i) { return send_piece(pieces[i]); }));
   TROTH_TRY(const SourceStamp after, stamp_of(source_.fd));
   if (after != state_.source)
     return fail(ErrorCode::Stale, "the local file changed while it was read; try again");

@@ -7,6 +7,7 @@
 #include "common/fileclient/transfer/content_name.hpp"
 #include "common/fileclient/transfer/download.hpp"
 #include "common/fileclient/transfer/resume_file.hpp"
+#include "common/wire/hex.hpp"
 #include "fixture.hpp"
 
 using namespace fileclient_test;
@@ -238,6 +239,40 @@ TEST_CASE("a download of another version begins anew") {
   REQUIRE_OK(t.put("large", other, t.find("/large").node));
   REQUIRE_OK(t.get("/large", "back"));
   CHECK(*test_support::read_file(t.local("back")) == other);
+}
+
+TEST_CASE("F21: a download that the machine's end interrupted begins anew") {
+  Transfers t;
+  const std::string text = text_pattern(2 * kPiece);
+  REQUIRE_OK(t.put("large", text));
+  t.options.threads = 1;
+  t.server.fail_next("fetch", {ErrorCode::Internal, "crash"}, false, 1);
+  CHECK_FAILS(t.get("/large", "back"), ErrorCode::Internal);
+  // What was written last never reached the disk, the memory of it did.
+  const fs::path memory = *fs::directory_iterator(t.options.resume_directory);
+  const auto name = common::wire::from_hex(memory.filename().string());
+  REQUIRE_OK(name);
+  common::crypto::Digest key{};
+  std::copy(name->begin(), name->end(), key.begin());
+  {
+    auto file = ResumeFile::open(t.options.resume_directory, key);
+    REQUIRE_OK(file);
+    auto bytes = file->read();
+    REQUIRE(bytes.has_value());
+    (*bytes)[std::string_view("troth download 2").size()] ^= std::byte{1};  // of the boot
+    REQUIRE_OK(file->write(*bytes));
+  }
+  fs::path hidden;
+  for (const auto& entry : fs::directory_iterator(t.local(""))) {
+    if (entry.path().filename().string().starts_with(".troth-get-"))
+      hidden = entry.path();
+  }
+  REQUIRE(::truncate(hidden.c_str(), 0) == 0);
+  REQUIRE(::truncate(hidden.c_str(), static_cast<off_t>(text.size())) == 0);
+  const auto fetches = t.server.calls("fetch");
+  REQUIRE_OK(t.get("/large", "back"));
+  CHECK(t.server.calls("fetch") - fetches == 2);
+  CHECK(*test_support::read_file(t.local("back")) == text);
 }
 
 TEST_CASE("what arrives is checked against the name of the content") {
