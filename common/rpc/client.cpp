@@ -1,6 +1,7 @@
 #include "common/rpc/client.hpp"
 
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 
@@ -131,6 +132,14 @@ Status Client::connect(Instant deadline, const Cancellation* cancellation) {
   if (!options_.authenticate)
     return {};
   return authenticate(deadline, cancellation);
+}
+
+Result<std::string> Client::peer_address() const {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getpeername(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
+    return fail_posix(errno, "asking who is at the other end");
+  return origin_of(&address).address;
 }
 
 Status Client::prove_with(Authenticate proof, Instant deadline) {

@@ -123,6 +123,9 @@ class Client {
   // 32 bytes known only to the two ends of the present connection; see Peer::channel_binding.
   [[nodiscard]] Result<std::array<std::byte, 32>> channel_binding() const;
 
+  // The numeric address that the present connection goes to: one of those `host` stands for.
+  [[nodiscard]] Result<std::string> peer_address() const;
+
  private:
   struct Exchange;  // one call's state
 
