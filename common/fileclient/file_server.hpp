@@ -7,24 +7,10 @@
 #include <string>
 
 #include "common/bytes.hpp"
-#include "common/fileclient/repeat.hpp"
+#include "common/fileclient/repeat_call.hpp"
 #include "common/rpc/pool.hpp"
-#include "common/rpc/retry.hpp"
 
 namespace common::fileclient {
-
-// Calls that the caller gives no deadline have this long, repeats and all: longer than a change may
-// wait for the promises of others (PROTOCOL.md 1, Lease).
-inline constexpr std::chrono::seconds kPatience{30};
-
-struct CallOptions {
-  std::optional<Instant> deadline;                  // none: kPatience from now
-  const rpc::Cancellation* cancellation = nullptr;  // outlives the call
-  // After an unknown outcome of an earlier process: repeat under this one. Zero: a new one.
-  OperationId id;
-
-  [[nodiscard]] Instant until() const;
-};
 
 // What is sent. The views outlive the call.
 struct Outgoing {
@@ -34,6 +20,7 @@ struct Outgoing {
   OperationId id;  // zero: the call changes nothing
   rpc::Lane lane = rpc::Lane::Calls;
 };
+[[nodiscard]] rpc::Request request_of(const Outgoing& outgoing, const CallOptions& options);
 
 struct FileServerOptions {
   std::string name;  // in the cell: "fs1"
