@@ -61,12 +61,13 @@ std::optional<Old> MountProcess::would_answer(std::uint32_t nodes, const Newest&
 
 void MountProcess::tick() {
   connect();
+  const Instant now = env_.now();
   for (auto it = ops_.begin(); it != ops_.end();) {
     const std::uint64_t key = it->first;
     const Op& op = (it++)->second;
-    if (env_.now() >= op.give_up && op.wish == kOrdinary) {
+    if (now >= op.give_up && op.wish == kOrdinary) {
       finish(key);
-    } else if (env_.now() >= op.retry) {
+    } else if (now >= op.retry) {
       try_op(key);
     }
   }

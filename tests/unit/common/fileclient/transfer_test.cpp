@@ -1,7 +1,9 @@
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 
 #include "common/fileclient/transfer/content_name.hpp"
@@ -239,6 +241,28 @@ TEST_CASE("a download of another version begins anew") {
   REQUIRE_OK(t.put("large", other, t.find("/large").node));
   REQUIRE_OK(t.get("/large", "back"));
   CHECK(*test_support::read_file(t.local("back")) == other);
+}
+
+TEST_CASE("F33: a piece for which there was no room is fetched again") {
+  Transfers t;
+  const std::string text = text_pattern(3 * kPiece);
+  REQUIRE_OK(t.put("large", text));
+  t.options.threads = 1;
+  t.server.fail_next("fetch", {ErrorCode::Internal, "crash"}, false, 1);
+  CHECK_FAILS(t.get("/large", "back"), ErrorCode::Internal);
+  // The file has its size already; nothing can be written behind its first piece now.
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto signal = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{.rlim_cur = kPiece, .rlim_max = before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const auto status = t.get("/large", "back");
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, signal);
+  CHECK_FALSE(status.has_value());
+  CHECK_FALSE(fs::exists(t.local("back")));
+  REQUIRE_OK(t.get("/large", "back"));
+  CHECK(*test_support::read_file(t.local("back")) == text);
 }
 
 TEST_CASE("F21: a download that the machine's end interrupted begins anew") {
