@@ -118,6 +118,14 @@ void set_no_delay(int fd) {
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+// EINVAL is what Linux says of a route that leads nowhere: no fault of who asked to be connected.
+tl::unexpected<Error> cannot_reach(int problem, const std::string& host) {
+  auto failure = fail_errno(problem, "cannot reach {}", host);
+  if (problem == EINVAL)
+    failure.value().code = ErrorCode::Unavailable;
+  return failure;
+}
+
 Result<UniqueFd> dial_one(const addrinfo& target, const std::string& host, Instant deadline,
                           int cancel_fd) {
   UniqueFd fd(::socket(target.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -127,7 +135,7 @@ Result<UniqueFd> dial_one(const addrinfo& target, const std::string& host, Insta
   if (::connect(fd.get(), target.ai_addr, target.ai_addrlen) == 0)
     return fd;
   if (errno != EINPROGRESS)
-    return fail_errno(errno, "cannot reach {}", host);
+    return cannot_reach(errno, host);
   switch (wait_for(fd.get(), POLLOUT, deadline, cancel_fd)) {
     case Ready::Timeout:
       return fail(ErrorCode::Unavailable, "{} did not answer in time", host);
@@ -140,7 +148,7 @@ Result<UniqueFd> dial_one(const addrinfo& target, const std::string& host, Insta
   socklen_t size = sizeof problem;
   ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &problem, &size);
   if (problem != 0)
-    return fail_errno(problem, "cannot reach {}", host);
+    return cannot_reach(problem, host);
   return fd;
 }
 

@@ -147,6 +147,15 @@ TEST_CASE("what never left is known not to have been executed") {
     CHECK(result.outcome == Outcome::NotSent);
     CHECK_FAILS(result.answer, ErrorCode::Unavailable);
   }
+  SUBCASE("the kernel finds the address invalid just now") {
+    auto options = options_for(cell, 1);
+    options.host = "fe80::1";  // of no interface: EINVAL
+    auto result = Client(options).call(RpcCell::request("t", "x"));
+    CHECK(result.outcome == Outcome::NotSent);
+    REQUIRE_FALSE(result.answer);
+    if (result.answer.error().message.find("socket") != 0)  // the machine speaks no IPv6
+      CHECK_FAILS(result.answer, ErrorCode::Unavailable);
+  }
   SUBCASE("a foreign server") {
     RpcCell other;
     other.start();
