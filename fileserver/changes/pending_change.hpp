@@ -37,7 +37,10 @@ class PendingChange final : public common::rpc::Parked, public ChangeWaiter {
   void marked() { marked_ = true; }
   // Its marks stay when it is gone: whether it was committed nobody can say before the volume has
   // been opened anew (R20).
-  void leave_marks() { marked_ = false; }
+  void leave_marks() {
+    marked_ = false;
+    keeper_.leave_change(id_, change_->volume().id());
+  }
   // It ends by `news`, or by being given up.
   PromiseCore::Ended end(ChangeNewsPtr news) {
     marked_ = false;

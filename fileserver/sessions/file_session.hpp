@@ -5,8 +5,10 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -38,6 +40,16 @@ struct NodeRange {
 };
 inline constexpr std::size_t kMaxNodeRanges = 16;  // older ones are forgotten
 
+// Pins of a session in one volume that no handle stands for.
+struct LoosePins {
+  using Pin = std::pair<common::NodeId, common::Seq>;
+  // Made in the server's life before, how often each: who reopens what it was made for takes it
+  // over. As the volume said when it was asked first in this life, less what was taken.
+  std::optional<std::map<Pin, std::uint64_t>> former;
+  // Of handles that were released while the volume could not be had.
+  std::vector<Pin> owed;
+};
+
 // Shared by the calls of its connections; constant but for what is atomic or locked.
 struct FileSession {
   common::SessionId id;
@@ -45,6 +57,7 @@ struct FileSession {
   common::ticket::PrincipalId opener;
   std::string opener_name;
   std::shared_ptr<const common::crypto::Secret> key;  // 32 bytes; what connections are proved with
+  bool is_former = false;                             // it began before this life of the server
 
   // It has ended: whatever comes is `stale`.
   std::atomic<bool> over{false};
@@ -58,6 +71,8 @@ struct FileSession {
     std::map<common::VolumeId, std::vector<NodeRange>> ranges;  // as the registry has them
   };
   common::Locked<Held> held;
+  // Held while a volume says what it has: only opening and releasing wait for that.
+  common::Locked<std::map<common::VolumeId, LoosePins>> loose;
   // Reservations are totals, made of what is there: one at a time, also while the store decides.
   // Only calls of this session that want room wait for it.
   common::Locked<std::monostate> room;

@@ -295,6 +295,22 @@ PromiseCore::Ended PromiseKeeper::end_change(ChangeId change, ChangeNewsPtr news
   return ended;
 }
 
+void PromiseKeeper::leave_change(ChangeId change, common::VolumeId volume) {
+  const MutexLock lock(mutex_);
+  left_[volume].push_back(change);
+}
+
+void PromiseKeeper::forget_volume(common::VolumeId volume) {
+  const MutexLock lock(mutex_);
+  const auto left = left_.extract(volume);
+  if (left.empty())
+    return;
+  PromiseEffects effects;
+  for (const ChangeId change : left.mapped())
+    core_.end_change(change, false, clock_.now(), effects);
+  carry_out(effects);
+}
+
 PromiseCounts PromiseKeeper::counts() {
   const MutexLock lock(mutex_);
   return core_.counts();

@@ -109,6 +109,13 @@ class PromiseKeeper {
   // `news` unless it was given up. Not after its waiter was told that it is no more.
   PromiseCore::Ended end_change(ChangeId change, ChangeNewsPtr news) EXCLUDES(mutex_);
 
+  // Whether it was committed nobody can say: it stays as it is, its nodes marked, until
+  // forget_volume().
+  void leave_change(ChangeId change, common::VolumeId volume) EXCLUDES(mutex_);
+  // The volume has been recovered, so that what it says is so, or is gone: changes that were left
+  // have ended.
+  void forget_volume(common::VolumeId volume) EXCLUDES(mutex_);
+
   [[nodiscard]] ChangeId new_change() { return next_change_.fetch_add(1); }
   [[nodiscard]] PromiseCounts counts() EXCLUDES(mutex_);
   [[nodiscard]] bool clean_to_stop() EXCLUDES(mutex_);
@@ -138,6 +145,8 @@ class PromiseKeeper {
   common::CondVar wake_;
   PromiseCore core_ GUARDED_BY(mutex_);
   std::unordered_map<ChangeId, ChangeWaiterPtr> waiters_ GUARDED_BY(mutex_);
+  // No more than were under way when a disk failed: then the volume takes no others.
+  std::unordered_map<common::VolumeId, std::vector<ChangeId>> left_ GUARDED_BY(mutex_);
   std::deque<Outgoing> outgoing_ GUARDED_BY(mutex_);
   bool delivering_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;

@@ -29,6 +29,8 @@ constexpr std::chrono::seconds kTick{1};
 // When the server stops, mounts have so long to say that they trust nothing any more.
 constexpr std::chrono::milliseconds kAskPatience{500};
 constexpr std::chrono::milliseconds kAskAgain{5};
+// Volumes deleted within a lease and its margin: each takes the disk some milliseconds.
+constexpr std::size_t kMostDeleted = 10'000;
 
 }  // namespace
 
@@ -49,6 +51,7 @@ Status Sessions::Impl::begin(const SessionsOptions& options) {
       session->opener = record.opener;
       session->opener_name = record.opener_name;
       session->key = record.key;
+      session->is_former = true;
       table_.add(std::move(session)).absent = true;
     }
   }
@@ -60,6 +63,7 @@ Status Sessions::Impl::begin(const SessionsOptions& options) {
   streams.core.keep_alive = lease_ / 4;  // at most a third
   TROTH_TRY(streams_, common::stream::StreamServer::start(std::move(streams), *this, clock_));
   volumes_.set_liveness([this](SessionId session) { return lives(session); });
+  volumes_.set_recovered([this](VolumeId volume) { keeper_->forget_volume(volume); });
   thread_ = std::thread([this] { thread_main(); });
   return {};
 }
@@ -98,6 +102,7 @@ bool Sessions::Impl::stop() {
     streams_->stop();
   end_thread();
   volumes_.set_liveness(nullptr);  // from here on nobody can say
+  volumes_.set_recovered(nullptr);
   if (!keeper_)
     return true;
   keeper_->stop();
@@ -127,13 +132,9 @@ Result<FileSessionPtr> Sessions::Impl::open(const Principal& opener, const store
   if (owner && *owner != opener.id)
     return fail(ErrorCode::PermissionDenied,
                 "this mount id belongs to somebody else: take a new one");
-  std::optional<SessionId> older;
   {
     const MutexLock lock(mutex_);
     TROTH_TRY_VOID(table_.admit(mount, opener, clock_.now()));
-    // One of the former life that has not come back stays awaited until the grace is over.
-    if (const auto* const entry = table_.of_mount(mount); entry != nullptr && !entry->absent)
-      older = entry->session->id;
   }
   TROTH_TRY(FileSessionPtr session, make(opener, mount));
   SessionRecord record;
@@ -143,18 +144,29 @@ Result<FileSessionPtr> Sessions::Impl::open(const Principal& opener, const store
   record.opener_name = opener.name;
   record.key = session->key;
   record.lease = lease_;
-  TROTH_TRY_VOID(volumes_.registry().add_session(record));
+  Status opened = volumes_.registry().add_session(record);
+  if (opened)
+    opened = keeper_->open_session(session->id);
+  std::optional<SessionId> older;
+  {
+    const MutexLock lock(mutex_);
+    if (!opened) {
+      // Its row may be there, on the disk or not: nobody needs it.
+      forgotten_.push_back(session->id);
+      wake_.notify_all();
+      return tl::unexpected(opened.error());
+    }
+    // As it is now: another one may have been opened while the disk was waited for. One of the
+    // former life that has not come back stays awaited until the grace is over.
+    if (const auto* const entry = table_.of_mount(mount); entry != nullptr && !entry->absent)
+      older = entry->session->id;
+    table_.add(session);
+    ++opened_;
+  }
   // Who has not said that it trusts nothing any more may yet do so until its lease is over: it may
   // be the copy of a disk.
   if (older)
     keeper_->end_session(*older, SessionOver::Why::Replaced);
-  if (const Status opened = keeper_->open_session(session->id); !opened) {
-    static_cast<void>(volumes_.registry().remove_session(session->id));
-    return tl::unexpected(opened.error());
-  }
-  const MutexLock lock(mutex_);
-  table_.add(session);
-  ++opened_;
   return session;
 }
 
@@ -220,6 +232,15 @@ std::vector<VolumeId> Sessions::Impl::volumes_of(const FileSessionPtr& session) 
 }
 
 void Sessions::Impl::volume_deleted(VolumeId volume) {
+  keeper_->forget_volume(volume);
+  const Instant now = clock_.now();
+  {
+    const MutexLock lock(mutex_);
+    while (!deleted_.empty() &&
+           (deleted_.size() >= kMostDeleted || deleted_.front().first + lease_ + margin_ < now))
+      deleted_.pop_front();
+    deleted_.emplace_back(now, volume);
+  }
   const fileproto::Ended ended{fileproto::EndedWhy::VolumeDeleted, volume};
   if (const auto message = fileproto::encode_message(fileproto::ServerMessage(ended)))
     static_cast<void>(streams_->broadcast(*message));

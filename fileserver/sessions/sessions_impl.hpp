@@ -2,6 +2,7 @@
 
 // What Sessions is made of. Internal to sessions*.cpp.
 
+#include <deque>
 #include <thread>
 
 #include "common/fileproto/stream_messages.hpp"
@@ -93,6 +94,9 @@ class Sessions::Impl final : public common::stream::ServerHandler, public Promis
   SessionTable table_ GUARDED_BY(mutex_);
   std::vector<SessionId> ended_ GUARDED_BY(mutex_);      // what they hold in volumes is to go
   std::vector<SessionId> forgotten_ GUARDED_BY(mutex_);  // and they themselves, from the registry
+  // Volumes deleted a short while ago: whose stream was down then is told when it is back. Who was
+  // away for longer trusts nothing.
+  std::deque<std::pair<Instant, VolumeId>> deleted_ GUARDED_BY(mutex_);
   std::uint64_t opened_ GUARDED_BY(mutex_) = 0;
   std::uint64_t breaks_sent_ GUARDED_BY(mutex_) = 0;
   std::uint64_t updates_sent_ GUARDED_BY(mutex_) = 0;

@@ -81,6 +81,8 @@ void Sessions::Impl::on_open(StreamId stream) {
       // Before anything else is sent: until it has it the mount believes nothing, not even that its
       // lease has begun.
       send_to(stream, fileproto::ServerProof{greeting->proof});
+      for (const auto& [when, volume] : deleted_)
+        send_to(stream, fileproto::Ended{fileproto::EndedWhy::VolumeDeleted, volume});
     }
   }
   if (old)

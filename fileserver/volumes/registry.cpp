@@ -23,6 +23,8 @@ constexpr std::chrono::seconds kSyncPatience{30};
 // Mounts that have not been seen for long are forgotten, oldest first, beyond this many: a mount id
 // is 128 random bits, so nobody takes over a forgotten one by chance.
 constexpr std::uint64_t kMostMounts = 100'000;
+// Of these, one principal's: nobody pushes out everybody else's.
+constexpr std::uint64_t kMostMountsOfOne = 4'000;
 // Counting them takes a millisecond: one session in so many does it.
 constexpr std::uint64_t kTrimEvery = 64;
 
@@ -124,6 +126,23 @@ Result<FormerServer> read_former(ReadTx& tx) {
     record.key = std::make_shared<const common::crypto::Secret>(
         common::crypto::Secret::copy_of(rows.column_blob(5)));
   }
+}
+
+// Forgets mounts beyond the caps, those with a session apart, and the node ids that were theirs.
+Status trim_mounts(WriteTx& tx, PrincipalId owner) {
+  TROTH_TRY_VOID(
+      tx.run("DELETE FROM mount WHERE id IN (SELECT id FROM mount WHERE owner = ?1 AND id NOT IN "
+             "(SELECT mount FROM session) ORDER BY seen LIMIT max(0, (SELECT count(*) FROM mount "
+             "WHERE owner = ?1) - ?2))",
+             owner.value, kMostMountsOfOne));
+  const std::int64_t of_one = tx.changes();
+  TROTH_TRY_VOID(
+      tx.run("DELETE FROM mount WHERE id IN (SELECT id FROM mount WHERE id NOT IN (SELECT mount "
+             "FROM session) ORDER BY seen LIMIT max(0, (SELECT count(*) FROM mount) - ?1))",
+             kMostMounts));
+  if (of_one + tx.changes() == 0)
+    return {};
+  return tx.run("DELETE FROM node_range WHERE mount NOT IN (SELECT id FROM mount)");
 }
 
 }  // namespace
@@ -241,12 +260,7 @@ Status Registry::add_session(const SessionRecord& record) {
         tx.run("INSERT INTO mount(id, owner, seen) VALUES (?1, ?2, ?3) "
                "ON CONFLICT(id) DO UPDATE SET seen = ?3",
                common::ByteView(record.mount.bytes), record.opener.value, now));
-    if (record.session.value % kTrimEvery != 0)
-      return {};
-    return tx.run(
-        "DELETE FROM mount WHERE id IN (SELECT id FROM mount ORDER BY seen LIMIT "
-        "max(0, (SELECT count(*) FROM mount) - ?1))",
-        kMostMounts);
+    return record.session.value % kTrimEvery == 0 ? trim_mounts(tx, record.opener) : Status();
   });
 }
 

@@ -245,11 +245,15 @@ Result<VolumeEntryPtr> VolumeSet::State::change_entry(
     TROTH_TRY_VOID(change(entry));
     found->second.administered = true;
   }
-  const Status stored = registry->update_volume(entry);
+  Status stored = registry->update_volume(entry);
+  if (!stored && says(entry))
+    stored = fail(ErrorCode::OutcomeUnknown,
+                  "the change is made, but it is not known to be on the disk: {}",
+                  stored.error().message);
   const common::MutexLock lock(mutex);
   VolumeSlot& slot = slots.find(id)->second;
   slot.administered = false;
-  if (!stored)
+  if (!stored && stored.error().code != ErrorCode::OutcomeUnknown)
     return tl::unexpected(stored.error());
   if (slot.entry->name != entry.name) {
     names.erase(slot.entry->name);
@@ -257,7 +261,21 @@ Result<VolumeEntryPtr> VolumeSet::State::change_entry(
   }
   entry.attachments = slot.entry->attachments;  // which others may have changed
   slot.entry = std::make_shared<VolumeEntry>(std::move(entry));
+  if (!stored)
+    return tl::unexpected(stored.error());
   return slot.entry;
+}
+
+// A change that failed for the disk's sake may be in the registry all the same: what is in memory
+// follows that.
+bool VolumeSet::State::says(const VolumeEntry& entry) const {
+  const auto rows = registry->volumes();
+  if (!rows)
+    return false;
+  return std::any_of(rows->begin(), rows->end(), [&](const Registry::VolumeRow& row) {
+    return row.entry.id == entry.id && row.entry.name == entry.name &&
+           row.entry.policy == entry.policy && row.entry.attached_at == entry.attached_at;
+  });
 }
 
 Result<VolumeEntryPtr> VolumeSet::set_policy(VolumeId id, const VolumePolicy& policy) {
@@ -307,7 +325,7 @@ Status VolumeSet::attach(VolumeId id, Fid at) {
     return {};
   };
   const auto done = state.change_entry(id, place);
-  if (!done && placed)
+  if (!done && placed && done.error().code != ErrorCode::OutcomeUnknown)
     take_off(id, at);
   return done ? Status() : tl::unexpected(done.error());
 }
@@ -327,14 +345,17 @@ void VolumeSet::take_off(VolumeId id, Fid at) {
 
 Result<Fid> VolumeSet::detach(VolumeId id) {
   Fid at;
-  TROTH_TRY_VOID(state_->change_entry(id, [&](VolumeEntry& entry) -> Status {
+  const auto done = state_->change_entry(id, [&](VolumeEntry& entry) -> Status {
     if (!entry.attached_at)
       return fail(ErrorCode::NotFound, "volume \"{}\" is attached nowhere", entry.name);
     at = *entry.attached_at;
     entry.attached_at.reset();
     return {};
-  }));
-  take_off(id, at);
+  });
+  if (done || done.error().code == ErrorCode::OutcomeUnknown)
+    take_off(id, at);
+  if (!done)
+    return tl::unexpected(done.error());
   return at;
 }
 

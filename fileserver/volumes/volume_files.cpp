@@ -23,6 +23,9 @@ constexpr std::string_view kVolumes = "volumes";
 constexpr std::string_view kKeys = "volume-keys";
 // Of what a dump is being loaded into (fileserver/dump).
 constexpr std::string_view kLoading = ".load";
+// Written into a volume's directory to see whether that can be done.
+constexpr std::string_view kTry = "disk-try";
+constexpr std::size_t kTryBytes = 4096;
 // A volume's own directories are one level deep; whatever is deeper is not ours.
 constexpr int kMostDepth = 4;
 
@@ -83,6 +86,18 @@ std::string VolumeFiles::path_of(VolumeId id) const {
 Status VolumeFiles::make_directory(VolumeId id) {
   TROTH_TRY_VOID(files_->make_directory(fmt::format("{}/{}", kVolumes, name_of(id))));
   return files_->sync_directory(kVolumes);
+}
+
+Status VolumeFiles::try_to_write(VolumeId id) {
+  const std::string path = fmt::format("{}/{}/{}", kVolumes, name_of(id), kTry);
+  const auto attempt = [&]() -> Status {
+    TROTH_TRY(const auto file, files_->open(path, common::io::OpenMode::ReadWriteCreate));
+    TROTH_TRY_VOID(file->write_at(0, std::vector<std::byte>(kTryBytes)));
+    return file->sync();
+  };
+  const Status tried = attempt();
+  const Status gone = gone_or_missing(files_->unlink(path));
+  return tried ? gone : tried;
 }
 
 Status VolumeFiles::remove(VolumeId id) {

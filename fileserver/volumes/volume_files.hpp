@@ -29,6 +29,8 @@ class VolumeFiles {
   [[nodiscard]] std::string path_of(common::VolumeId id) const;
   // An empty directory, durable. One that is there already must go first.
   [[nodiscard]] common::Status make_directory(common::VolumeId id);
+  // Whether its disk takes a file, and keeps it, just now.
+  [[nodiscard]] common::Status try_to_write(common::VolumeId id);
   // The directory with all that is in it, what was being loaded there, and the key; nothing there
   // is success. Durable.
   [[nodiscard]] common::Status remove(common::VolumeId id);

@@ -36,11 +36,10 @@ VolumeReport report_of(const VolumeSlot& slot) {
   VolumeReport report{slot.entry, slot.state, slot.why};
   if (slot.state != VolumeState::Open)
     return report;
-  // Its disk has failed while it was open. What it had promised stands on what it was: only the
-  // next life of this server opens it again.
+  // Its disk has failed while it was open.
   if (const Status healthy = slot.open->volume->health(); !healthy) {
     report.state = VolumeState::Unavailable;
-    report.why = healthy.error().message + "; when its disk is well, start this server anew";
+    report.why = healthy.error().message + "; it is opened anew when its disk can be written again";
   }
   return report;
 }
@@ -177,7 +176,7 @@ Result<VolumeRef> VolumeSet::State::use(VolumeId id, Instant deadline) {
     return fail(ErrorCode::NotFound, "there is no volume {}", id.value);
   VolumeSlot& slot = found->second;
   slot.used = true;
-  if (slot.state == VolumeState::Open)
+  if (slot.state == VolumeState::Open && !slot.withdrawn)
     return VolumeRef(slot.open, slot.entry);
   return open_here(id, deadline);
 }
@@ -192,8 +191,12 @@ Result<VolumeRef> VolumeSet::State::open_here(VolumeId id, Instant deadline) {
     const Instant now = clock.now();
     switch (slot.state) {
       case VolumeState::Open:
+        if (slot.withdrawn)
+          return unavailable(slot, kTryAgain);
         return VolumeRef(slot.open, slot.entry);
       case VolumeState::Unavailable:
+        if (slot.lost)
+          return unavailable(slot, options.retry);
         if (now < slot.retry_at)
           return unavailable(slot,
                              std::chrono::ceil<std::chrono::milliseconds>(slot.retry_at - now));
@@ -230,17 +233,27 @@ void VolumeSet::State::open_slot(VolumeSlot& slot) {
   const VolumeEntryPtr entry = slot.entry;
   const auto live = lives;
   const std::uint64_t generation = slot.generation;
+  const auto seen = slot.seen;
   Result<std::shared_ptr<OpenVolume>> opened;
+  Status as_seen;
   {
     const common::MutexUnlock unlock(mutex);
     opened = open_volume(*entry, generation);
-    if (opened && live)
+    if (opened && seen)
+      as_seen = goes_on(*(*opened)->volume, *seen);
+    if (opened && !as_seen)
+      opened = tl::unexpected(as_seen.error());
+    else if (opened && live)
       end_strangers(*(*opened)->volume, live);
   }
   slot.last_used = clock.now();
+  slot.lost = !as_seen;
   if (opened) {
     slot.state = VolumeState::Open;
     slot.open = *std::move(opened);
+    if (slot.seen && recovered)
+      recovered(entry->id);
+    slot.seen.reset();
   } else {
     --open_count;
     slot.state = VolumeState::Unavailable;
@@ -276,16 +289,23 @@ bool VolumeSet::State::make_room(Instant deadline) {
 
 void VolumeSet::State::close_slot(VolumeSlot& slot) {
   slot.state = VolumeState::Closing;
+  slot.withdrawn = false;
   std::shared_ptr<OpenVolume> open = std::move(slot.open);
   slot.open.reset();
   slot.generation = open->generation.next();
   const VolumeEntryPtr entry = slot.entry;
   Status closed;
+  std::optional<VolumeSlot::Seen> seen;
   {
     const common::MutexUnlock unlock(mutex);
+    const VolumeSlot::Seen last{open->volume->visible_seq(), open->volume->epoch()};
     closed = open->volume->close();
+    if (!closed)
+      seen = last;
     open.reset();
   }
+  if (seen)
+    slot.seen = seen;
   slot.state = VolumeState::Closed;
   --open_count;
   changed.notify_all();
@@ -293,6 +313,17 @@ void VolumeSet::State::close_slot(VolumeSlot& slot) {
   if (!closed)
     common::log::error("a volume did not close well",
                        {{"volume", entry->name}, {"why", closed.error().message}});
+}
+
+Status VolumeSet::State::goes_on(store::Volume& volume, const VolumeSlot::Seen& seen) {
+  const auto record = volume.changes_since(store::Seq{seen.seq.value - 1}, 1);
+  if (record && record->size() == 1 && record->front().seq == seen.seq &&
+      record->front().epoch == seen.epoch)
+    return {};
+  return fail(ErrorCode::Corrupt,
+              "its disk has lost commits that had been answered, from {} back: start this server "
+              "anew, so that nobody goes on trusting them",
+              seen.seq.value);
 }
 
 void VolumeSet::State::end_strangers(store::Volume& volume,
@@ -345,6 +376,11 @@ Registry& VolumeSet::registry() {
 void VolumeSet::set_liveness(std::function<bool(SessionId)> lives) {
   const common::MutexLock lock(state_->mutex);
   state_->lives = std::move(lives);
+}
+
+void VolumeSet::set_recovered(std::function<void(VolumeId)> recovered) {
+  const common::MutexLock lock(state_->mutex);
+  state_->recovered = std::move(recovered);
 }
 
 void VolumeSet::end_session(SessionId session) {

@@ -2,6 +2,12 @@
 
 // All volumes of this server: which there are, which are open, and their upkeep. One bad volume is
 // listed as unavailable with its reason and keeps nothing else from being served.
+//
+// A volume whose disk fails while it is open is read, and not written, until the disk takes a file
+// again. Then it is closed as soon as nobody uses it, and opened anew, which verifies (STORE.md 6).
+// If all that anybody has seen of it is there, it is served again; if not, what mounts were
+// promised may be wrong, and only the next life of this server, in which they trust nothing, serves
+// it.
 
 #include <functional>
 #include <memory>
@@ -63,7 +69,8 @@ struct VolumeSetOptions {
   // Each open volume has two threads and some 20 descriptors.
   std::size_t open_volumes = 256;
   std::chrono::seconds idle{600};
-  // After a failure to open, how long nobody tries again.
+  // After a failure to open, how long nobody tries again; also between attempts to get a volume
+  // back whose disk failed while it was open.
   std::chrono::seconds retry{10};
   // What scrubbing may read; 0: it rests. At 8 MiB/s a terabyte takes a day and a half.
   std::uint64_t scrub_bytes_per_second = 8 << 20;
@@ -145,6 +152,9 @@ class VolumeSet {
   // Whether a session lives: what others hold is freed when a volume is opened. Before it is set
   // all do. Must not block nor call this object.
   void set_liveness(std::function<bool(common::SessionId)> lives);
+  // Told of each volume whose disk had failed when it has been opened again and is as it was seen
+  // last, before anybody has it. Must not block nor call this object.
+  void set_recovered(std::function<void(VolumeId)> recovered);
   // Frees what a session holds, in all volumes: those that are open now or soon, the others when
   // they are opened. Only queues.
   void end_session(common::SessionId session);

@@ -21,6 +21,9 @@ constexpr int kRestFactor = 9;
 // Where there was nothing to do.
 constexpr std::chrono::seconds kNothingToDo{10};
 constexpr std::uint64_t kScrubPiece = 1 << 20;
+// To whom a volume is lent when its disk fails has so long to give it back: longer than calls are
+// parked. Else it stays readable, and that is tried again.
+constexpr std::chrono::seconds kWithdrawn{45};
 // A round of scrubbing has ended: the next begins so much later.
 constexpr std::chrono::hours kBetweenScrubs{24};
 
@@ -36,6 +39,7 @@ void VolumeSet::State::thread_main() {
     tell_ended_sessions();
     if (const Instant now = clock.now(); now >= round) {
       close_what_is_idle();
+      get_back();
       round = now + kRound;
     }
     const Instant next = std::min(maintain_one(), round);
@@ -61,6 +65,54 @@ void VolumeSet::State::close_what_is_idle() {
     if (found != slots.end() && !found->second.used && !found->second.deleting &&
         is_idle(found->second))
       close_slot(found->second);
+  }
+}
+
+void VolumeSet::State::get_back() {
+  std::vector<VolumeId> bad;
+  for (const auto& [id, slot] : slots) {
+    if (slot.state == VolumeState::Open && !slot.deleting && !slot.loading &&
+        !slot.open->volume->health())
+      bad.push_back(id);
+  }
+  for (const VolumeId id : bad) {
+    const auto there = [&]() REQUIRES(mutex) {
+      const auto found = slots.find(id);
+      return found != slots.end() && found->second.state == VolumeState::Open &&
+                     !found->second.deleting && !found->second.loading
+                 ? &found->second
+                 : nullptr;
+    };
+    VolumeSlot* slot = there();
+    if (slot == nullptr || (!slot->withdrawn && clock.now() < slot->retry_at))
+      continue;
+    if (!slot->withdrawn) {
+      Status writable;
+      {
+        const common::MutexUnlock unlock(mutex);
+        writable = files->try_to_write(id);
+      }
+      slot = there();
+      if (slot == nullptr)
+        continue;
+      slot->retry_at = clock.now() + options.retry;
+      if (!writable)
+        continue;
+      slot->withdrawn = true;
+      slot->withdraw_until = clock.now() + kWithdrawn;
+      slot->why = "its disk has failed, and it is being opened anew";
+    }
+    if (is_idle(*slot)) {
+      common::log::warn("opening a volume anew whose disk had failed",
+                        {{"volume", slot->entry->name}});
+      close_slot(*slot);
+      const auto closed = slots.find(id);
+      if (closed != slots.end() && closed->second.state == VolumeState::Closed &&
+          !closed->second.deleting)
+        open_slot(closed->second);
+    } else if (clock.now() >= slot->withdraw_until) {
+      slot->withdrawn = false;
+    }
   }
 }
 

@@ -22,7 +22,23 @@ class ChangeFixture : public VolumeSetFixture {
  public:
   ChangeFixture() {
     options.adjust = [this](fsv::store::VolumeOptions& how) { how.probe = &disk; };
+    options.retry = std::chrono::seconds(1);
     start();
+    serve();
+    identity.validity.end = common::ticket::kLatestTime;
+    fsv::VolumeSet::Creation wanted;
+    wanted.name = "data";
+    wanted.mode = 0777;
+    auto made = set->create(wanted);
+    REQUIRE_OK(made);
+    volume = (*made)->id;
+    identity.client = {"alice", common::ticket::Kind::User, common::ticket::PrincipalId{10'001}};
+  }
+  ~ChangeFixture() {
+    end();
+    set.reset();  // before its disk
+  }
+  void serve() {
     auto context = common::tls::ReloadableContext::make([this] {
       const auto files = certificates.issue("server");
       return common::tls::make_server(
@@ -37,20 +53,30 @@ class ChangeFixture : public VolumeSetFixture {
     pipeline = std::make_unique<fsv::ChangePipeline>(sessions->keeper(), clock);
     parts = std::make_unique<fsv::FileParts>(
         fsv::FileParts{clock, "cell", *set, *sessions, sessions->keeper(), *pipeline, paths});
-    identity.validity.end = common::ticket::kLatestTime;
-    fsv::VolumeSet::Creation wanted;
-    wanted.name = "data";
-    wanted.mode = 0777;
-    auto made = set->create(wanted);
-    REQUIRE_OK(made);
-    volume = (*made)->id;
-    identity.client = {"alice", common::ticket::Kind::User, common::ticket::PrincipalId{10'001}};
   }
-  ~ChangeFixture() {
+  void end() {
     volume_ref = {};
     parts.reset();
+    pipeline.reset();
     sessions.reset();
-    set.reset();  // before its disk
+  }
+  // Killed, and started anew. Sessions of before are awaited.
+  void restart() {
+    end();
+    set.reset();
+    start();
+    serve();
+    set->set_liveness(nullptr);
+  }
+  // A session of before the restart that has come back.
+  fsv::FileSessionPtr back(const fsv::FileSessionPtr& before) {
+    auto again = std::make_shared<fsv::FileSession>();
+    again->id = before->id;
+    again->mount = before->mount;
+    again->is_former = true;
+    REQUIRE_OK(keeper().open_session(again->id));
+    REQUIRE_OK(keeper().stream_up(again->id));
+    return again;
   }
 
   // A session with a stream, as the keeper sees it.

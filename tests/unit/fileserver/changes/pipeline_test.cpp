@@ -1,4 +1,5 @@
 #include "fileserver/access/acl_bytes.hpp"
+#include "tests/support/eventually.hpp"
 #include "tests/unit/fileserver/changes/change_fixture.hpp"
 
 using common::ErrorCode;
@@ -298,4 +299,24 @@ TEST_CASE_FIXTURE(ChangeFixture, "R20: nothing is promised of what was perhaps c
   CHECK(keeper().counts().marked == 1);
   CHECK_FALSE(promise(holder, node));
   CHECK(promise(holder, other));
+  // When the disk can be written again, the volume is opened anew, and says what became of it.
+  disk.writes_fail = false;
+  CHECK(test_support::eventually([&] { return keeper().counts().marked == 0; }));
+  CHECK(promise(holder, node));
+  const auto mode = store().attributes(node)->mode;
+  CHECK((mode == 0600 || mode == 0644));
+  CHECK(keeper().counts().promises == 2);
+  FakeCall change = call({{"fid", fid(other)}, {"mode", 0600}});
+  CHECK(run(change, "setattr")->parked);  // what was promised before is promised still
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "a volume that is deleted leaves no marks") {
+  const NodeId node = file("a");
+  disk.writes_fail = true;
+  CHECK_FAILS(done("setattr", {{"fid", fid(node)}, {"mode", 0600}}), ErrorCode::OutcomeUnknown);
+  CHECK(keeper().counts().marked == 1);
+  volume_ref = {};
+  REQUIRE_OK(set->remove(volume, soon()));
+  sessions->volume_deleted(volume);
+  CHECK(keeper().counts().marked == 0);
 }

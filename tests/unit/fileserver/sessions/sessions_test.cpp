@@ -2,6 +2,7 @@
 
 #include "common/fileproto/sessions.hpp"
 
+#include "common/failpoint/failpoint.hpp"
 #include "common/fileproto/stream_messages.hpp"
 #include "common/stream/client.hpp"
 #include "fileserver/sessions/sessions.hpp"
@@ -129,7 +130,9 @@ class SessionsFixture : public test_support::VolumeSetFixture {
   }
   ~SessionsFixture() { sessions.reset(); }
 
-  void serve(std::chrono::milliseconds lease = std::chrono::seconds(10)) {
+  void serve(std::chrono::milliseconds lease = std::chrono::seconds(10),
+             std::optional<std::chrono::milliseconds> between_opens = std::nullopt) {
+    sessions.reset();
     auto server = common::tls::ReloadableContext::make([this] {
       const auto files = certificates.issue("server");
       return common::tls::make_server(
@@ -140,6 +143,8 @@ class SessionsFixture : public test_support::VolumeSetFixture {
     options.streams.tls = *std::move(server);
     options.promises.lease = lease;
     options.caps.per_user = 3;
+    if (between_opens)
+      options.caps.between_opens = *between_opens;
     auto started = Sessions::start(options, *set, clock);
     REQUIRE_OK(started);
     sessions = *std::move(started);
@@ -187,6 +192,56 @@ TEST_CASE_FIXTURE(SessionsFixture,
   fileserver::store::MountId foreign;
   foreign.bytes[0] = std::byte{0x80};
   CHECK_FAILS(sessions->open(kAlice, foreign), ErrorCode::InvalidArgument);
+}
+
+TEST_CASE_FIXTURE(SessionsFixture,
+                  "of two sessions that a mount opens at once, only the later one goes on") {
+  if (!common::failpoint::kCompiledIn)
+    SKIP_TEST("this build has no failpoints");
+  serve(std::chrono::seconds(10), std::chrono::milliseconds(0));
+  // While the disk takes the first, another one is opened.
+  common::Result<fileserver::FileSessionPtr> within = common::fail(ErrorCode::Internal, "not yet");
+  bool begun = false;
+  common::failpoint::arm_call("registry.change.before_stable", [&]() -> common::Status {
+    if (!std::exchange(begun, true))
+      within = sessions->open(kAlice, mount_id(1));
+    return {};
+  });
+  const auto first = sessions->open(kAlice, mount_id(1));
+  common::failpoint::disarm_all();
+  REQUIRE_OK(first);
+  REQUIRE_OK(within);
+  CHECK((*within)->over.load());
+  CHECK_FALSE((*first)->over.load());
+  CHECK_FALSE(sessions->lives((*within)->id));
+}
+
+TEST_CASE_FIXTURE(SessionsFixture, "a session that could not be stored leaves nothing behind") {
+  if (!common::failpoint::kCompiledIn)
+    SKIP_TEST("this build has no failpoints");
+  {
+    const common::failpoint::Armed once("registry.change.before_stable=error(io_error)@1");
+    CHECK_FAILS(sessions->open(kAlice, mount_id(1)), ErrorCode::IoError);
+  }
+  static_cast<void>(sessions->stop());  // ends what its thread has to do
+  sessions.reset();
+  set.reset();
+  start();
+  CHECK(set->registry().former().sessions.empty());
+}
+
+TEST_CASE_FIXTURE(SessionsFixture,
+                  "who was away while a volume was deleted is told when it is back") {
+  const auto session = sessions->open(kAlice, mount_id(1));
+  REQUIRE_OK(session);
+  const auto volume = make("a")->id;
+  sessions->volume_deleted(volume);
+  Mount mount((*session)->id, (*session)->key->bytes(), "alice");
+  dial(mount);
+  const auto ended = mount.message(1);
+  REQUIRE(ended);
+  REQUIRE(std::holds_alternative<fileproto::Ended>(*ended));
+  CHECK(std::get<fileproto::Ended>(*ended).volume == volume);
 }
 
 TEST_CASE_FIXTURE(SessionsFixture, "one user has so many sessions") {

@@ -1,6 +1,11 @@
+#include <fmt/format.h>
+
+#include <atomic>
 #include <filesystem>
 #include <thread>
 
+#include "common/failpoint/failpoint.hpp"
+#include "tests/support/eventually.hpp"
 #include "tests/unit/fileserver/volumes/volume_set_fixture.hpp"
 
 using common::ErrorCode;
@@ -10,6 +15,7 @@ using common::ticket::PrincipalId;
 using fileserver::VolumePolicy;
 using fileserver::VolumeRef;
 using fileserver::VolumeState;
+using test_support::eventually;
 using test_support::VolumeSetFixture;
 namespace store = fileserver::store;
 
@@ -113,10 +119,13 @@ TEST_CASE_FIXTURE(VolumeSetFixture,
 
 TEST_CASE_FIXTURE(
     VolumeSetFixture,
-    "F6: a volume whose disk failed is listed as such, and is well in the next life") {
+    "F6: a volume whose disk failed is listed as such, and comes back with all that was seen") {
   test_support::FailingDisk disk;
   options.adjust = [&](store::VolumeOptions& how) { how.probe = &disk; };
+  options.retry = std::chrono::seconds(1);
   start();
+  std::atomic<int> recovered{0};
+  set->set_recovered([&](common::VolumeId) { ++recovered; });
   const auto id = make("a")->id;
   {
     const VolumeRef volume = use(id);
@@ -131,15 +140,86 @@ TEST_CASE_FIXTURE(
     CHECK_FALSE(volume->health());
   }
   CHECK(report("a").state == VolumeState::Unavailable);
-  CHECK(report("a").why.find("start this server anew") != std::string::npos);
+  // It is tried again and again, and believed when it has been verified on a disk that is well.
   disk.fails = false;
-  // It is not believed again by itself.
-  CHECK(report("a").state == VolumeState::Unavailable);
+  CHECK(eventually([&] { return report("a").state == VolumeState::Open; }));
+  CHECK(recovered == 1);
+  CHECK_OK(use(id)->lookup(store::kRootNode, "kept"));
+  make_file(use(id), "more");
+  set->set_recovered(nullptr);
+  set.reset();  // before its disk
+}
+
+TEST_CASE_FIXTURE(VolumeSetFixture,
+                  "G2: a volume that lost what was answered is not served before mounts know") {
+  test_support::FailingDisk disk;
+  options.adjust = [&](store::VolumeOptions& how) { how.probe = &disk; };
+  options.retry = std::chrono::seconds(1);
+  start();
+  std::atomic<int> recovered{0};
+  set->set_recovered([&](common::VolumeId) { ++recovered; });
+  const auto id = make("a")->id;
+  const std::string path = fmt::format("{}/volumes/{:08x}", directory.path().string(), id.value);
+  make_file(use(id), "kept");
+  REQUIRE_OK(use(id)->sync(soon()));
+  const std::string kept = path + ".kept";
+  {
+    // In order, so that the copy is whole by itself.
+    set->close(soon());
+    set.reset();
+    std::filesystem::copy(path, kept, std::filesystem::copy_options::recursive);
+    start();
+    set->set_recovered([&](common::VolumeId) { ++recovered; });
+  }
+  make_file(use(id), "answered");
+  disk.fails = true;
+  store::CommitRequest request;
+  request.operations = {store::Create{store::kRootNode, "lost"}};
+  const bool taken = use(id)->commit(request).has_value();
+  CHECK_FALSE((taken && use(id)->sync(soon()).has_value()));
+  // Its disk is as it was before: whatever was there since has gone with the page cache.
+  VolumeRef user = use(id);
+  std::filesystem::rename(path, path + ".gone");
+  std::filesystem::rename(kept, path);
+  disk.fails = false;
+  user = {};
+  CHECK(eventually(
+      [&] { return report("a").why.find("start this server anew") != std::string::npos; }));
+  CHECK_FAILS(set->use(id, soon()), ErrorCode::Unavailable);
+  CHECK(recovered == 0);
+  set->set_recovered(nullptr);
   set.reset();
   start();
   CHECK_OK(use(id)->lookup(store::kRootNode, "kept"));
-  CHECK(report("a").state == VolumeState::Open);
   set.reset();  // before its disk
+}
+
+TEST_CASE_FIXTURE(VolumeSetFixture, "memory says of volumes what the registry says") {
+  if (!common::failpoint::kCompiledIn)
+    SKIP_TEST("this build has no failpoints");
+  start();
+  const auto id = make("a")->id;
+  const auto on = make("on")->id;
+  const auto root = Fid{on, store::kRootNode};
+  {
+    const common::failpoint::Armed once("registry.change.before_stable=error(io_error)");
+    CHECK_FAILS(set->rename(id, "b"), ErrorCode::OutcomeUnknown);
+    VolumePolicy policy;
+    policy.write_conflict = fileserver::WriteConflict::Refuse;
+    CHECK_FAILS(set->set_policy(id, policy), ErrorCode::OutcomeUnknown);
+    CHECK_FAILS(set->attach(id, root), ErrorCode::OutcomeUnknown);
+    CHECK(set->find("a") == nullptr);
+    REQUIRE(set->find("b") != nullptr);
+    CHECK(set->find("b")->policy == policy);
+    CHECK(set->find("b")->attached_at == root);
+    CHECK(set->entry(on)->attachments.count(root.node) == 1);
+    CHECK_FAILS(set->detach(id), ErrorCode::OutcomeUnknown);
+    CHECK(set->entry(on)->attachments.empty());
+  }
+  stop();
+  start();
+  REQUIRE(set->find("b") != nullptr);
+  CHECK_FALSE(set->find("b")->attached_at);
 }
 
 TEST_CASE_FIXTURE(VolumeSetFixture,
