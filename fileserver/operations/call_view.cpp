@@ -75,7 +75,9 @@ CallView::CallView(FileCall& call, const VolumeRef& volume, const Moment& moment
               .via = via,
               .cache = &call.parts().paths,
               .generation = moment.generation,
-              .holds = [this](NodeId node) { return is_open(call_, volume_.id(), node); }}) {}
+              .holds = [this](NodeId node) {
+                return node == known_open_ || is_open(call_, volume_.id(), node);
+              }}) {}
 
 Result<Attributes> CallView::node(NodeId id) {
   TROTH_TRY(const auto found, source_.attributes(id));

@@ -52,6 +52,9 @@ class CallView {
   [[nodiscard]] MomentSource& source() { return source_; }
   [[nodiscard]] access::Judge& judge() { return judge_; }
 
+  // The call has shown that the caller has this node open: its way needs no name.
+  void knows_open(NodeId node) { known_open_ = node; }
+
   // A node that the caller may know of; ENOENT if there is none, or his way to it is closed.
   [[nodiscard]] Result<store::Attributes> node(NodeId id);
   // ENOTDIR.
@@ -74,6 +77,7 @@ class CallView {
   MomentSource source_;
   access::Judge judge_;
   std::map<NodeId, bool> governed_;  // directories
+  std::optional<NodeId> known_open_;
 };
 
 }  // namespace fileserver

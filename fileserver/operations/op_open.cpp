@@ -136,6 +136,23 @@ Result<Reply> open(FileCall& call) {
   return Reply::text(encode(result));
 }
 
+// Whether what was opened before may be read now; a failure if it may not be had at all. Its owner
+// goes on with what he has made read-only since, and a program is read by who may run it.
+Result<bool> may_go_on(CallView& view, const store::Attributes& node, bool write) {
+  if (node.kind == store::NodeKind::Directory) {
+    TROTH_TRY_VOID(may_open(view, node, {.read = true, .write = write}));
+    return true;
+  }
+  if (write)
+    TROTH_TRY_VOID(view.may(view.judge().store(node)));
+  if (view.allows(view.judge().open(node, {.execute = true})))
+    return true;
+  const auto read = view.judge().fetch(node);
+  if (!write)
+    TROTH_TRY_VOID(view.may(read));
+  return view.allows(read);
+}
+
 // A handle of before the server was started anew: what its caller was allowed is judged again, as
 // it is now, and for the version that it pinned also as it was then. He says himself what he had
 // open.
@@ -144,16 +161,21 @@ Status open_again(FileCall& call, FileSession& session, const VolumeRef& volume,
   const PrincipalId caller = call.identity().client.id;
   if (is_held(session, wanted.handle, wanted.fid, caller))
     return {};
+  // Its pin outlived the server: so it is open, also if it has no name (R25).
+  TROTH_TRY(const bool pinned, is_pinned_of_old(session, volume, wanted.fid, wanted.version));
+  OpenHandle handle{wanted.fid, wanted.version, caller, false, wanted.write};
   const Status looked = look_at(call, volume, scope, [&](CallView& view) -> Status {
+    if (pinned)
+      view.knows_open(wanted.fid.node);
     TROTH_TRY(const auto node, view.node(wanted.fid.node));
-    TROTH_TRY_VOID(may_open(view, node, {.read = true, .write = wanted.write}));
-    if (wanted.version == node.version || wanted.version == node.data_version)
+    TROTH_TRY(handle.read, may_go_on(view, node, wanted.write));
+    const bool present = wanted.version == node.version || wanted.version == node.data_version;
+    if (present || !handle.read || (pinned && node.links == 0))
       return {};
     return may_read_past(view, {}, node.node, wanted.version);
   });
   TROTH_TRY_VOID(looked);
-  return hold(session, volume, wanted.handle,
-              {wanted.fid, wanted.version, caller, true, wanted.write});
+  return hold(session, volume, wanted.handle, handle);
 }
 
 Result<Reply> reopen(FileCall& call) {
@@ -178,21 +200,19 @@ Result<Reply> reopen(FileCall& call) {
 Result<Reply> release(FileCall& call) {
   TROTH_TRY(const auto args, decode<fileproto::ReleaseArgs>(call.args()));
   TROTH_TRY(FileSession* const session, session_of(call));
-  TROTH_TRY(const VolumeRef volume, call.volume(args.volume));
-  for (const std::uint64_t number : args.handles) {
-    std::optional<OpenHandle> handle;
-    {
-      auto held = session->held.lock();
+  std::vector<OpenHandle> gone;
+  {
+    auto held = session->held.lock();
+    for (const std::uint64_t number : args.handles) {
       const auto found = held->handles.find(number);
       if (found == held->handles.end() || found->second.fid.volume != args.volume)
         continue;  // repeated after a lost answer
-      handle = found->second;
+      gone.push_back(found->second);
       held->handles.erase(found);
     }
-    const Status gone = volume->unpin(session->id, handle->fid.node, handle->version);
-    if (!gone && gone.error().code != ErrorCode::NotFound)
-      return tl::unexpected(gone.error());
   }
+  if (!gone.empty())
+    let_go(call, *session, args.volume, gone);
   return Reply::text(encode(fileproto::Done{}));
 }
 

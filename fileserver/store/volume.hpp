@@ -307,6 +307,12 @@ class Volume {
   // --- sessions ---
   [[nodiscard]] Status pin(SessionId session, NodeId node, Seq version);
   [[nodiscard]] Status unpin(SessionId session, NodeId node, Seq version);
+  struct Pinned {
+    NodeId node;
+    Seq version;
+    std::uint64_t count = 0;  // so many pin() without unpin()
+  };
+  [[nodiscard]] Result<std::vector<Pinned>> pinned(SessionId session);
   // The session's new totals, not what is added. ResourceExhausted, NoSpace.
   [[nodiscard]] Status reserve(SessionId session, std::uint64_t nodes, std::uint64_t bytes);
   // What it has and has not used yet.

@@ -70,6 +70,21 @@ Status Volume::unpin(SessionId session, NodeId node, Seq version) {
   return {};
 }
 
+Result<std::vector<Volume::Pinned>> Volume::pinned(SessionId session) {
+  return parts_->db->read([&](ReadTx& tx) -> Result<std::vector<Pinned>> {
+    TROTH_TRY(auto rows,
+              tx.query("SELECT node, seq, count FROM pin WHERE session = ?", key_of(session)));
+    std::vector<Pinned> found;
+    for (;;) {
+      TROTH_TRY(const bool more, rows.step());
+      if (!more)
+        return found;
+      found.push_back(
+          {NodeId{rows.column_uint64(0)}, Seq{rows.column_uint64(1)}, rows.column_uint64(2)});
+    }
+  });
+}
+
 Status Volume::reserve(SessionId session, std::uint64_t nodes, std::uint64_t bytes) {
   Parts& parts = *parts_;
   if (nodes > static_cast<std::uint64_t>(INT64_MAX) || bytes > kMaxFileSize)

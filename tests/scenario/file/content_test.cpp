@@ -360,3 +360,54 @@ TEST_CASE("G4: the byte that crosses the quota is refused, and the file stays as
   REQUIRE_OK(got);
   CHECK(got->bytes == std::string(10'000, 'y'));
 }
+
+TEST_CASE("G2, F66: a server that is killed loses no open file, no handle and no answered byte") {
+  FileCell cell(content::patient());
+  const auto mount = cell.mount();
+  const auto version_of = [](const json& answer) { return answer["seq"]; };
+  const json make{{"dir", cell.root()}, {"mode", 0400}, {"handle", 1}};
+  const auto scratch = mount->change("create", make);
+  REQUIRE_OK(scratch);
+  const json nameless = {cell.volume(), (*scratch)["done"][0]["node"]};
+  REQUIRE_OK(put(*mount, nameless, "never named"));
+  const json unlinked = make_file(*mount, cell.root(), "unlinked");
+  REQUIRE_OK(put(*mount, unlinked, "no name any more"));
+  const auto opened = mount->call("open", {{"fid", unlinked}, {"handle", 2}});
+  REQUIRE_OK(opened);
+  REQUIRE_OK(mount->change("unlink", {{"dir", cell.root()}, {"name", "unlinked"}}));
+  const json named = make_file(*mount, cell.root(), "named");
+  REQUIRE_OK(put(*mount, named, "before"));
+  const auto old = mount->call("open", {{"fid", named}, {"handle", 3}, {"write", true}});
+  REQUIRE_OK(old);
+  REQUIRE_OK(put(*mount, named, "after"));
+
+  const json handles = {{1, nameless, version_of(*scratch), true},
+                        {2, unlinked, (*opened)["node"]["v"], false},
+                        {3, named, (*old)["node"]["v"], true}};
+  for (int life = 0; life < 2; ++life) {
+    cell.cell().process("fileserver").kill();
+    REQUIRE_OK(cell.cell().start("fileserver"));
+    REQUIRE_OK(mount->resume());
+    const auto again = mount->call("reopen", {{"handles", handles}});
+    REQUIRE_OK(again);
+    CHECK_FALSE(again->contains("lost"));
+    const auto client = mount->join();
+    REQUIRE_OK(client);
+    const auto bytes = [&](const json& fid, const json& more = json::object()) {
+      const auto got = fetch(**client, fid, 16, more);
+      REQUIRE_OK(got);
+      return got->bytes;
+    };
+    CHECK(bytes(nameless).substr(0, 11) == "never named");
+    CHECK(bytes(unlinked) == "no name any more");
+    CHECK(bytes(named).substr(0, 5) == "after");
+    CHECK(bytes(named, {{"version", (*old)["node"]["v"]}}).substr(0, 6) == "before");
+  }
+  REQUIRE_OK(put(*mount, nameless, "never named, and longer"));
+  CHECK_OK(mount->call("release", {{"volume", cell.volume()}, {"handles", {1, 2, 3}}}));
+  const json look{{"fids", json::array({nameless, unlinked})}};
+  const auto gone = mount->call("getattr", look);
+  REQUIRE_OK(gone);
+  CHECK((*gone)["nodes"][0].contains("error"));
+  CHECK((*gone)["nodes"][1].contains("error"));
+}

@@ -1,5 +1,6 @@
 // What sessions hold: open files, room, node ids.
 
+#include "tests/support/eventually.hpp"
 #include "tests/unit/fileserver/changes/change_fixture.hpp"
 
 using common::ErrorCode;
@@ -312,4 +313,159 @@ TEST_CASE_FIXTURE(ChangeFixture,
               ErrorCode::Stale);
   CHECK_FAILS(asked("fsync", {{"volume", volume.value}, {"epoch", epoch}, {"seq", seq + 100}}),
               ErrorCode::InvalidArgument);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture,
+                  "R25, F66: what was open without a name is open after a restart of the server") {
+  auto mine = session(1);
+  const json nameless{{"dir", fid(kRootNode)}, {"mode", 0400}, {"handle", 1}, {"seen", 1'000'000}};
+  auto created = done("create", nameless, mine);
+  const auto is_there = [&] {
+    return store()
+        .attributes(NodeId{(*created)["done"][0]["node"].get<std::uint64_t>()})
+        .has_value();
+  };
+  // Upkeep may have come between its commit and its pin.
+  while (created && !is_there()) {
+    CHECK_OK(asked("release", {{"volume", volume.value}, {"handles", {1}}}, mine));
+    created = done("create", nameless, mine);
+  }
+  REQUIRE_OK(created);
+  const NodeId scratch{(*created)["done"][0]["node"].get<std::uint64_t>()};
+  const std::uint64_t scratch_version = (*created)["seq"];
+  std::uint64_t number = 5'000'000;
+  const auto stored = [&](NodeId node) {
+    const json args{{"fid", fid(node)},
+                    {"size", 4},
+                    {"edits", json::array({json::array({0, 4})})},
+                    {"seen", 1'000'000},
+                    {"s", mine->id.value}};
+    FakeCall one{peer, args, {0, ++number}, clock.now() + std::chrono::seconds(20), "byte"};
+    return run(one, "store", mine);
+  };
+  REQUIRE_OK(stored(scratch));
+  const NodeId unlinked = file("unlinked");
+  const auto opened = asked("open", {{"fid", fid(unlinked)}, {"handle", 2}, {"write", true}}, mine);
+  REQUIRE_OK(opened);
+  const std::uint64_t unlinked_version = (*opened)["node"]["v"];
+  store::CommitRequest unlink;
+  unlink.operations = {store::Unlink{kRootNode, "unlinked"}};
+  REQUIRE_OK(store().commit(unlink));
+
+  restart();
+  const auto other = session(2);
+  mine = back(mine);
+  const auto reopen = [&](const auto& in, const json& handles) {
+    const auto answer = asked("reopen", {{"handles", handles}}, in);
+    REQUIRE_OK(answer);
+    return answer->contains("lost") ? (*answer)["lost"].size() : 0;
+  };
+  const json both = {{1, fid(scratch), scratch_version, true},
+                     {2, fid(unlinked), unlinked_version, true}};
+  // Whoever did not have them open has not got them now.
+  CHECK(reopen(other, both) == 2);
+  const auto alice = identity.client.id;
+  identity.client.id = PrincipalId{10'002};
+  CHECK(reopen(mine, both) >= 1);
+  CHECK(mine->held.lock()->handles.count(1) == 0);
+  mine->held.lock()->handles.clear();
+  identity.client.id = alice;
+  CHECK(reopen(mine, both) == 0);
+  for (const NodeId node : {scratch, unlinked}) {
+    const auto read =
+        asked("fetch", {{"fid", fid(node)}, {"ranges", json::array({json::array({0, 10})})}}, mine);
+    REQUIRE_OK(read);
+    CHECK((*read)["ranges"].size() == (node == scratch ? 1 : 0));
+  }
+  CHECK_OK(stored(scratch));
+  CHECK_FAILS(stored(unlinked), ErrorCode::Stale);  // it had a name, and lost it
+}
+
+TEST_CASE_FIXTURE(
+    ChangeFixture,
+    "what its owner has open for writing stays so over a restart, whatever its mode") {
+  const NodeId program = file("program");
+  REQUIRE_OK(done("setattr", {{"fid", fid(program)}, {"mode", 0711}}));
+  const NodeId letterbox = file("letterbox");
+  REQUIRE_OK(done("setattr", {{"fid", fid(letterbox)}, {"mode", 0602}}));
+  auto mine = session(1);
+  const json args{
+      {"dir", fid(kRootNode)}, {"name", "a"}, {"mode", 0444}, {"handle", 1}, {"seen", 1'000'000}};
+  const auto created = done("create", args, mine);
+  REQUIRE_OK(created);
+  const NodeId node{(*created)["done"][0]["node"].get<std::uint64_t>()};
+  restart();
+  mine = back(mine);
+  const json write = json::array({json::array({1, fid(node), (*created)["seq"], true})});
+  CHECK_FALSE(asked("reopen", {{"handles", write}}, mine)->contains("lost"));
+  CHECK(mine->held.lock()->handles.at(1).write);
+  identity.client.id = PrincipalId{10'002};
+  const auto version = [&](NodeId of) { return store().attributes(of)->version.value; };
+  const json others = {{2, fid(program), version(program), false},
+                       {3, fid(letterbox), version(letterbox), true},
+                       {4, fid(letterbox), version(letterbox), false}};
+  const auto again = asked("reopen", {{"handles", others}}, mine);
+  REQUIRE_OK(again);
+  REQUIRE((*again)["lost"].size() == 1);
+  CHECK((*again)["lost"][0][0] == 4);
+  CHECK(mine->held.lock()->handles.at(2).read);
+  CHECK(mine->held.lock()->handles.at(3).write);
+  CHECK_FALSE(mine->held.lock()->handles.at(3).read);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "R21: a version is pinned as long as it is open, over restarts") {
+  auto mine = session(1);
+  const NodeId node = file("a");
+  const std::uint64_t version = store().attributes(node)->version.value;
+  const auto open = [&](std::uint64_t handle) {
+    return asked("open", {{"fid", fid(node)}, {"handle", handle}}, mine);
+  };
+  const auto count = [&] {
+    std::uint64_t all = 0;
+    const auto pins = store().pinned(mine->id);
+    REQUIRE_OK(pins);
+    for (const auto& pin : *pins)
+      all += pin.count;
+    return all;
+  };
+  REQUIRE_OK(open(1));
+  REQUIRE_OK(open(2));
+  CHECK(count() == 2);
+  for (int life = 0; life < 3; ++life) {
+    restart();
+    mine = back(mine);
+    const json handles = {{1, fid(node), version, false}, {2, fid(node), version, false}};
+    CHECK_FALSE(asked("reopen", {{"handles", handles}}, mine)->contains("lost"));
+    CHECK(count() == 2);
+  }
+  // Further ones are counted, as ever.
+  REQUIRE_OK(open(3));
+  CHECK(count() == 3);
+  CHECK_OK(asked("release", {{"volume", volume.value}, {"handles", {1, 2, 3}}}, mine));
+  CHECK(count() == 0);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "handles of a volume that is gone can be let go") {
+  const auto mine = session(1);
+  const NodeId node = file("a");
+  REQUIRE_OK(asked("open", {{"fid", fid(node)}, {"handle", 1}}, mine));
+  const json release{{"volume", volume.value}, {"handles", {1}}};
+  SUBCASE("for good") {
+    volume_ref = {};
+    REQUIRE_OK(set->remove(volume, soon()));
+    CHECK_OK(asked("release", release, mine));
+    CHECK(mine->held.lock()->handles.empty());
+  }
+  SUBCASE("for now") {
+    disk.writes_fail = true;
+    CHECK_OK(asked("release", release, mine));
+    CHECK(mine->held.lock()->handles.empty());
+    disk.writes_fail = false;
+    CHECK(test_support::eventually(
+        [&] { return report("data").state == fileserver::VolumeState::Open; }));
+    // Its pin goes with the next one's.
+    REQUIRE_OK(asked("open", {{"fid", fid(node)}, {"handle", 2}}, mine));
+    CHECK_OK(asked("release", {{"volume", volume.value}, {"handles", {2}}}, mine));
+    CHECK(store().pinned(mine->id)->empty());
+  }
 }
