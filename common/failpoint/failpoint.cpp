@@ -28,6 +28,7 @@ struct Plan {
   std::function<Status()> call;
   std::uint64_t first = 1;
   std::uint64_t last = UINT64_MAX;
+  std::uint64_t every = 1;
 };
 
 struct Place {
@@ -85,7 +86,23 @@ Status parse_action(std::string_view text, Plan& plan) {
   return {};
 }
 
-// `name=action`, `name=action@3` or `name=action@3+`.
+// `3`, `3+` or `3*7`.
+bool parse_hits(std::string_view text, Plan& plan) {
+  const auto star = text.find('*');
+  if (star != std::string_view::npos)
+    return parse_number(text.substr(0, star), plan.first) &&
+           parse_number(text.substr(star + 1), plan.every);
+  const bool onwards = !text.empty() && text.back() == '+';
+  if (onwards)
+    text.remove_suffix(1);
+  if (!parse_number(text, plan.first))
+    return false;
+  if (!onwards)
+    plan.last = plan.first;
+  return true;
+}
+
+// `name=action`, `name=action@3`, `name=action@3+` or `name=action@3*7`.
 Result<std::pair<std::string, Plan>> parse_plan(std::string_view text) {
   const auto equals = text.find('=');
   if (equals == 0 || equals == std::string_view::npos)
@@ -94,14 +111,8 @@ Result<std::pair<std::string, Plan>> parse_plan(std::string_view text) {
   std::string_view action = text.substr(equals + 1);
   const auto at = action.rfind('@');
   if (at != std::string_view::npos) {
-    std::string_view number = action.substr(at + 1);
-    const bool onwards = !number.empty() && number.back() == '+';
-    if (onwards)
-      number.remove_suffix(1);
-    if (!parse_number(number, plan.first))
-      return fail(ErrorCode::InvalidArgument, "'{}' does not end in @N or @N+", text);
-    if (!onwards)
-      plan.last = plan.first;
+    if (!parse_hits(action.substr(at + 1), plan))
+      return fail(ErrorCode::InvalidArgument, "'{}' does not end in @N, @N+ or @N*M", text);
     action = action.substr(0, at);
   }
   TROTH_TRY_VOID(parse_action(action, plan));
@@ -198,7 +209,7 @@ Status hit(std::string_view name) {
       return {};
     number = ++place->second.hits;
     for (const Plan& plan : place->second.plans)
-      if (number >= plan.first && number <= plan.last)
+      if (number >= plan.first && number <= plan.last && (number - plan.first) % plan.every == 0)
         due.push_back(plan);
   }
   for (const Plan& plan : due)

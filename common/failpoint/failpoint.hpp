@@ -12,8 +12,8 @@
 // or inside the process by arm(). A specification that cannot be read ends the process (exit code
 // 2): a test that arms nothing would pass for the wrong reason.
 //
-// Actions, each with an optional @N (at the N-th hit only) or @N+ (from the N-th on); without it
-// every hit counts:
+// Actions, each with an optional @N (at the N-th hit only), @N+ (from the N-th on) or @N*M (at the
+// N-th and every M-th after it); without it every hit counts:
 //   kill            SIGKILL to the own process: nothing is flushed, no destructor runs
 //   error(code)     an error with that code (common::to_string's names)
 //   pause(socket)   connects to that UNIX socket, writes the name and a newline, and goes on once a

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/crypto/random.hpp"
+#include "common/failpoint/failpoint.hpp"
 #include "common/log/log.hpp"
 #include "common/wire/hex.hpp"
 
@@ -234,6 +235,9 @@ void Exchange::encode_headers() {
 }
 
 bool Exchange::deliver() {
+  // The connection ends between what was done and its answer.
+  if (failpoint::kCompiledIn && !failpoint::hit("rpc.answer.before"))
+    return false;
   std::string& out = connection_.out();
   const std::size_t with_it = reply_.source ? 0 : reply_.bytes.size();
   // At once, since growing again would leave copies of the bytes behind.

@@ -58,6 +58,16 @@ TEST_CASE("a planned error comes at the planned hits only") {
     CHECK_FAILS(reach(), ErrorCode::IoError);
     CHECK_FAILS(reach(), ErrorCode::IoError);
   }
+  SUBCASE("at every so manieth hit from one on") {
+    const Armed armed("test.place=error(io_error)@2*3");
+    REQUIRE_OK(armed.status());
+    std::string failed;
+    for (int i = 1; i <= 9; ++i)
+      failed += reach() ? '.' : 'x';
+    CHECK(failed == ".x..x..x.");
+    CHECK_FAILS(arm("test.place=count@2*"), ErrorCode::InvalidArgument);
+    CHECK_FAILS(arm("test.place=count@*2"), ErrorCode::InvalidArgument);
+  }
   SUBCASE("at every hit") {
     const Armed armed("other=count;test.place=error(io_error)");
     CHECK_FAILS(reach(), ErrorCode::IoError);
