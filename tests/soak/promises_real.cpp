@@ -56,5 +56,5 @@ int main(int argc, char** argv) {
   if (options.plant.empty() || code == 77)
     return code;
   // What was planted had to be found.
-  return code == 1 ? 0 : 1;
+  return code == promises_real::kFound ? 0 : 1;
 }

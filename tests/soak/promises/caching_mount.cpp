@@ -23,6 +23,8 @@ constexpr auto kPause = 100ms;
 // One attempt; a change may wait for a silent holder (PROTOCOL.md 1).
 constexpr auto kAttempt = 12s;
 constexpr std::uint64_t kMostBytes = 1 << 20;
+// By which who acknowledges first is late.
+constexpr auto kLate = 500ms;
 
 std::string text_of(common::ByteView bytes) {
   return std::string(common::as_text(bytes));
@@ -216,6 +218,12 @@ void CachingMount::lost_locked() {
   if (!live_)
     return;
   live_ = false;
+  if (options_.plants.keep_over_restart) {
+    for (auto& [fid, cached] : nodes_) {
+      if (cached.trusted)
+        cached.kept_until = Instant::max();
+    }
+  }
   fileclient::BookEffects effects;
   book_.session_lost(clock_.now(), effects);
   act(effects);
@@ -224,7 +232,7 @@ void CachingMount::lost_locked() {
 
 std::optional<CachingMount::Session> CachingMount::wait_session(Instant deadline) {
   const MutexLock lock(mutex_);
-  while (!live_ && !stopped_ && clock_.now() < deadline)
+  while (!live_ && !stopped_ && clock_.now() < at_most(deadline))
     changed_.wait_for(mutex_, std::min<common::Duration>(kPause, deadline - clock_.now()));
   return live_ ? session_ : std::nullopt;
 }
@@ -298,8 +306,13 @@ void CachingMount::on_message(stream::StreamId stream, stream::BytesView bytes) 
 void CachingMount::hear(const fileproto::ServerMessage& message) {
   if (const auto* const broken = std::get_if<fileproto::Break>(&message)) {
     std::vector<fileclient::BrokenNode> nodes;
-    for (const auto& node : broken->nodes)
+    for (const auto& node : broken->nodes) {
       nodes.push_back({node.fid, node.what});
+      if (const auto cached = nodes_.find(node.fid); cached != nodes_.end()) {
+        const bool late = options_.plants.acknowledge_first && cached->second.trusted;
+        cached->second.kept_until = late ? clock_.now() + kLate : Instant{};
+      }
+    }
     fileclient::BookEffects effects;
     book_.on_break(broken->number, broken->grant_clock, nodes, effects);
     act(effects);
@@ -366,6 +379,8 @@ CachingMount::Cached* CachingMount::trusted(Fid fid) {
     return nullptr;
   if (options_.plants.keep_cache)
     return cached->second.trusted ? &cached->second : nullptr;
+  if (live_ && clock_.now() < cached->second.kept_until)
+    return &cached->second;
   if (!options_.plants.book.has(fileclient::BookBug::LeaseNotChecked))
     step();
   return book_.promised(fid, clock_.now()) ? &cached->second : nullptr;
@@ -386,6 +401,7 @@ CachingMount::Cached* CachingMount::learn(const CallInFlight& call,
   Cached& cached = nodes_[fid];
   cached.node = node;
   cached.trusted = taken == Taken::Promised;
+  cached.kept_until = {};
   return &cached;
 }
 
@@ -476,6 +492,7 @@ Result<rpc::Answer> CachingMount::ask(Connection& connection, std::string_view o
     request.operation = operation;
     request.args = args;
     request.deadline = std::min(deadline, clock_.now() + 3s);
+    request.cancellation = &cancellation_;
     std::uint64_t session = 0;
     std::uint64_t epoch = 0;
     {
@@ -504,7 +521,7 @@ Result<rpc::Answer> CachingMount::ask(Connection& connection, std::string_view o
       default:
         after_failure(answered.answer.error(), session, deadline);
     }
-    if (clock_.now() >= deadline)
+    if (clock_.now() >= at_most(deadline))
       return std::move(answered.answer);
   }
 }
@@ -515,7 +532,7 @@ Changed CachingMount::send_change(Connection& connection, std::string_view opera
   Changed changed;
   changed.how = Changed::How::Refused;  // nothing was sent
   std::uint64_t number = 0;
-  while (clock_.now() < deadline) {
+  while (clock_.now() < at_most(deadline)) {
     const auto session = wait_session(deadline);
     if (!session)
       break;
@@ -529,8 +546,11 @@ Changed CachingMount::send_change(Connection& connection, std::string_view opera
       scope.seen = book_.begin_change(named);
       for (const Fid node : named) {
         if (const auto cached = nodes_.find(node);
-            cached != nodes_.end() && !options_.plants.book.has(fileclient::BookBug::OwnChangeKept))
+            cached != nodes_.end() &&
+            !options_.plants.book.has(fileclient::BookBug::OwnChangeKept)) {
           cached->second.trusted = false;
+          cached->second.kept_until = {};
+        }
       }
       call = book_.begin_call();
     }
@@ -541,6 +561,7 @@ Changed CachingMount::send_change(Connection& connection, std::string_view opera
     request.args = args(scope);
     request.bytes = bytes;
     request.deadline = std::min(deadline, clock_.now() + kAttempt);
+    request.cancellation = &cancellation_;
     const auto answered = connection.call(request);
     if (answered.answer) {
       auto result = fileproto::decode<fileproto::ChangeResult>(answered.answer->result());

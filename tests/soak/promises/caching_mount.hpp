@@ -3,6 +3,8 @@
 // A mount without a kernel: a session, its stream, and what was promised is answered from memory.
 // The books are the product's own (common/fileclient/promise_book.hpp).
 
+#include <algorithm>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -32,6 +34,13 @@ using common::Status;
 struct MountPlants {
   bool keep_cache = false;  // goes on answering from memory when the lease is over
   bool new_ids = false;     // repeats under another id
+  // Acknowledges a break, and answers from memory a little longer.
+  bool acknowledge_first = false;
+  // Resumes its session when the server has been started anew, and trusts what the former life
+  // promised.
+  bool keep_over_restart = false;
+  bool split_stores = false;  // stores a file as two changes
+  bool drop_appends = false;  // says of some appends that they are done, and has not sent them
   common::sim::BugSet<common::fileclient::BookBug> book;
 };
 
@@ -106,6 +115,10 @@ class CachingMount final : public stream::ClientHandler {
                        deadline, bytes);
   }
 
+  // From now on nothing takes longer than `until`; then end_calls() ends what is under way.
+  void end_by(Instant until) { end_by_ = until; }
+  void end_calls() { cancellation_.cancel(); }
+
   // Sessions that were begun or resumed.
   [[nodiscard]] std::uint64_t sessions() EXCLUDES(mutex_);
 
@@ -114,6 +127,7 @@ class CachingMount final : public stream::ClientHandler {
   struct Cached {
     fileproto::Attributes node;
     bool trusted = false;  // as the book says, but for a planted bug
+    Instant kept_until{};  // of a planted bug
     std::optional<std::string> bytes;
     common::Seq bytes_of;  // their data version
     std::map<std::string, std::uint64_t> names;
@@ -175,8 +189,14 @@ class CachingMount final : public stream::ClientHandler {
   // A failed attempt: what it says of the session, and a pause before the next.
   void after_failure(const common::Error& error, std::uint64_t session, Instant deadline);
 
+  [[nodiscard]] Instant at_most(Instant deadline) const {
+    return std::min(deadline, end_by_.load());
+  }
+
   const MountOptions options_;
   common::SystemClock clock_;
+  std::atomic<Instant> end_by_{Instant::max()};
+  rpc::Cancellation cancellation_;
   std::unique_ptr<stream::StreamClient> streams_;
 
   common::Mutex mutex_;

@@ -40,6 +40,8 @@ constexpr auto kImpatience = 300ms;
 // A change waits for a silent holder or a restart; reads only as long as a user would.
 constexpr auto kChangePatience = 45s;
 constexpr auto kReadPatience = 10s;
+// For what is under way at the end.
+constexpr auto kEnding = 5s;
 // Names that one worker keeps in a directory.
 constexpr std::size_t kNames = 6;
 // Between two operations, at random: so that memory's answers do not leave the machine to nobody
@@ -63,6 +65,7 @@ struct Shared {
   const Field& field;
   CachingMount& mount;
   history::Writer& history;
+  const MountPlants& plants;
   std::atomic<std::uint64_t> ops{0};
   std::atomic<std::uint64_t> handles{0};
 };
@@ -309,6 +312,12 @@ void Worker::store_file() {
   store.fid = fid;
   store.size = bytes.size();
   store.edits = {{0, bytes.size(), 0}};
+  if (shared_.plants.split_stores) {
+    common::fileproto::Store half = store;
+    half.edits = {{0, bytes.size() / 2, 0}};
+    static_cast<void>(shared_.mount.change(connection_, half, {fid}, clock_.now() + kChangePatience,
+                                           common::as_bytes(bytes).first(bytes.size() / 2)));
+  }
   const Changed change = shared_.mount.change(
       connection_, store, {fid}, clock_.now() + kChangePatience, common::as_bytes(bytes));
   if (!changed(record, change))
@@ -334,6 +343,10 @@ void Worker::append() {
   common::fileproto::Append append;
   append.fid = fid;
   append.bytes = bytes.size();
+  if (shared_.plants.drop_appends && below(8) == 0) {
+    record.outcome = Outcome::Done;
+    return say(record, Phase::Return);
+  }
   const Changed change = shared_.mount.change(
       connection_, append, {fid}, clock_.now() + kChangePatience, common::as_bytes(bytes));
   if (!changed(record, change))
@@ -509,6 +522,10 @@ MountPlants plants_of(const std::string& name) {
   MountPlants plants;
   plants.keep_cache = name == "keep-cache";
   plants.new_ids = name == "new-ids";
+  plants.acknowledge_first = name == "acknowledge-first";
+  plants.keep_over_restart = name == "keep-over-restart";
+  plants.split_stores = name == "split-stores";
+  plants.drop_appends = name == "drop-appends";
   const auto books = common::fileclient::book_bug_names();
   for (std::size_t i = 0; i < books.size(); ++i) {
     if (name == books[i])
@@ -540,7 +557,8 @@ std::string read_whole(const std::string& path) {
 }  // namespace
 
 std::vector<std::string> client_plants() {
-  std::vector<std::string> names{"keep-cache", "new-ids"};
+  std::vector<std::string> names{"keep-cache",        "new-ids",      "acknowledge-first",
+                                 "keep-over-restart", "split-stores", "drop-appends"};
   for (std::string& name : common::fileclient::book_bug_names())
     names.push_back(std::move(name));
   return names;
@@ -584,13 +602,17 @@ int client_main(const std::vector<std::string>& arguments) {
   const auto id = take(common::wire::from_hex(options.mount));
   std::copy_n(id.begin(), std::min(id.size(), how.id.size()), how.id.begin());
   how.first_number = options.first_number;
-  how.plants = plants_of(options.plant);
+  const MountPlants plants = plants_of(options.plant);
+  how.plants = plants;
   const auto mount = take(CachingMount::start(std::move(how)));
-  Shared shared{options, field, *mount, *history};
+  Shared shared{options, field, *mount, *history, plants};
   std::vector<std::thread> workers;
+  std::atomic<unsigned> working{kWorkers};
   for (unsigned i = 0; i < kWorkers; ++i)
-    workers.emplace_back(
-        [&, i] { Worker(shared, options.seed * kWorkers + i, i + 1 == kWorkers).run(); });
+    workers.emplace_back([&, i] {
+      Worker(shared, options.seed * kWorkers + i, i + 1 == kWorkers).run();
+      --working;
+    });
   // Who has nothing to say for long would keep everybody waiting.
   common::Mutex mutex;
   common::CondVar nobody;
@@ -599,6 +621,15 @@ int client_main(const std::vector<std::string>& arguments) {
     nobody.wait_for(mutex, 100ms);
     history->write({});
   }
+  // What is under way may end by itself for a while, and is of unknown outcome then.
+  const common::SystemClock clock;
+  const common::Instant end = clock.now() + kEnding;
+  mount->end_by(end);
+  while (working > 0 && clock.now() < end) {
+    const common::MutexLock lock(mutex);
+    nobody.wait_for(mutex, 20ms);
+  }
+  mount->end_calls();
   for (std::thread& worker : workers)
     worker.join();
   return 0;

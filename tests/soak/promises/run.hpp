@@ -18,8 +18,12 @@ struct RunOptions {
 // The names that `plant` may have.
 [[nodiscard]] std::vector<std::string> all_plants();
 
+// What was planted did what it should not, and was seen.
+inline constexpr int kFound = 3;
+
 // In namespaces of its own (isolated.hpp), with `scratch` for its files. Prints progress on stderr
-// and, in the end, one line of JSON on stdout; 0: nothing was violated.
+// and, in the end, one line of JSON on stdout; 0: nothing was violated. With a plant: kFound, or 0;
+// 1: the run failed.
 int run(const RunOptions& options, const std::string& scratch);
 
 }  // namespace promises_real
