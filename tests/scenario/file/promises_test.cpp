@@ -1,7 +1,9 @@
 // Two mounts and a file server, all real: what was promised is told before it changes, whoever is
 // silent, killed or cut off.
 
+#include <atomic>
 #include <future>
+#include <thread>
 
 #include "tests/support/file_cell.hpp"
 #include "tests/support/tcp_proxy.hpp"
@@ -396,4 +398,41 @@ TEST_CASE("F17: a server that was stopped for long does not make changes that no
   // Leases were over while it stood still: nobody is taken for alive.
   REQUIRE_OK(writer->open());
   CHECK_OK(writer->change("setattr", {{"fid", file}, {"mode", 0640}}));
+}
+
+TEST_CASE("F31: after more load than a server can carry it answers as before") {
+  FileCell cell;
+  const auto mount = cell.mount();
+  const json file = make_file(*mount, cell.root(), "a");
+  // Each asks again at once whatever it is told, far more of them than there are workers, and with
+  // deadlines that most cannot meet.
+  constexpr int kCallers = 32;
+  constexpr int kCalls = 40;
+  std::atomic<int> answered{0};
+  std::atomic<int> refused{0};
+  std::vector<std::thread> callers;
+  for (int i = 0; i < kCallers; ++i) {
+    callers.emplace_back([&] {
+      FileMount caller(cell.address());
+      if (!caller.open())
+        return;
+      for (int n = 0; n < kCalls; ++n) {
+        ChangeCall how;
+        how.deadline = 40ms;
+        const json touch{{"fid", file}, {"mtime", "now"}};
+        if (caller.call("getattr", {{"fids", json::array({file})}}))
+          ++answered;
+        if (!caller.change("setattr", touch, how))
+          ++refused;
+      }
+    });
+  }
+  for (std::thread& caller : callers)
+    caller.join();
+  CHECK(answered > 0);
+  // What nobody waits for any more is not carried out: a change goes through at once.
+  ChangeCall how;
+  how.deadline = kPatience;
+  CHECK_OK(mount->change("setattr", {{"fid", file}, {"mode", 0600}}, how));
+  CHECK(attributes(*mount, file)["m"] == 0600);
 }

@@ -2,9 +2,11 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "common/failpoint/failpoint.hpp"
+#include "fileserver/volumes/volume_files.hpp"
 #include "tests/support/eventually.hpp"
 #include "tests/unit/fileserver/volumes/volume_set_fixture.hpp"
 
@@ -220,6 +222,52 @@ TEST_CASE_FIXTURE(VolumeSetFixture, "memory says of volumes what the registry sa
   start();
   REQUIRE(set->find("b") != nullptr);
   CHECK_FALSE(set->find("b")->attached_at);
+}
+
+TEST_CASE_FIXTURE(VolumeSetFixture,
+                  "F45: whoever swaps a volume's directory for a link leads the server nowhere") {
+  namespace fs = std::filesystem;
+  auto opened = fileserver::VolumeFiles::open(options.directory, "");
+  REQUIRE_OK(opened);
+  fileserver::VolumeFiles& files = **opened;
+  const common::VolumeId id{7};
+  const fs::path place = files.path_of(id);
+  const fs::path away = directory.path() / "away";
+  const fs::path victim = directory.path() / "victim";
+  fs::create_directories(victim / "deep");
+  std::ofstream(victim / "deep" / "file") << "somebody else's";
+  const auto whole = [&] {
+    return fs::exists(victim / "deep" / "file") &&
+           std::distance(fs::directory_iterator(victim), fs::directory_iterator()) == 1;
+  };
+  SUBCASE("it is there already") {
+    fs::create_directory_symlink(victim, place);
+    CHECK_FALSE(files.try_to_write(id));
+    static_cast<void>(files.remove(id));
+    CHECK(whole());
+  }
+  SUBCASE("it comes in between") {
+    constexpr int kRounds = 2'000;
+    std::atomic<bool> over{false};
+    std::thread swapper([&] {
+      while (!over) {
+        std::error_code ignored;
+        fs::create_directories(place / "deep", ignored);
+        std::ofstream(place / "deep" / "file") << "ours";
+        fs::rename(place, away, ignored);
+        fs::create_directory_symlink(victim, place, ignored);
+        fs::remove(place, ignored);
+        fs::rename(away, place, ignored);
+      }
+    });
+    for (int round = 0; round < kRounds; ++round) {
+      static_cast<void>(files.remove(id));
+      static_cast<void>(files.try_to_write(id));
+    }
+    over = true;
+    swapper.join();
+    CHECK(whole());
+  }
 }
 
 TEST_CASE_FIXTURE(VolumeSetFixture,
