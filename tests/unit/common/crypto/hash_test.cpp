@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "common/crypto/hash_many.hpp"
 #include "tests/support/test.hpp"
 #include "vectors.hpp"
 
@@ -111,4 +112,69 @@ TEST_CASE("a MAC over pieces is the MAC over their whole") {
         hmac_sha256(key, whole).value());
   CHECK(hmac_sha256(key, {}).value() == hmac_sha256(key, ByteView{}).value());
   CHECK(hmac_sha256(key, {whole}).value() != hmac_sha256(key, {whole, whole}).value());
+}
+
+namespace {
+
+Bytes some_bytes(std::size_t count, unsigned seed) {
+  Bytes bytes(count);
+  for (std::byte& b : bytes)
+    b = static_cast<std::byte>((seed = seed * 1'664'525 + 1'013'904'223) >> 24);
+  return bytes;
+}
+
+Digest one_by_one(const Message& message) {
+  Bytes whole(message.head.begin(), message.head.end());
+  whole.insert(whole.end(), message.body.begin(), message.body.end());
+  const auto digest = sha256(whole);
+  REQUIRE_OK(digest);
+  return *digest;
+}
+
+void check_as_one_by_one(const std::vector<Message>& messages) {
+  std::vector<Digest> digests(messages.size());
+  REQUIRE_OK(sha256_many(messages, digests));
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    CAPTURE(i);
+    CAPTURE(messages[i].head.size());
+    CAPTURE(messages[i].body.size());
+    CHECK(digests[i] == one_by_one(messages[i]));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("SHA-256 of many messages is that of each, whatever their lengths") {
+  const Bytes bytes = some_bytes(140'000, 1);
+  const ByteView all(bytes);
+  // Every place that an end can have in a block, with heads that move it, and unlike neighbours.
+  for (std::size_t head = 0; head < 70; head += 3) {
+    std::vector<Message> messages;
+    for (std::size_t more = 0; more < 130; ++more) {
+      messages.push_back({all.first(head), all.subspan(more, 1024 + more)});
+      messages.push_back({all.subspan(more, head / 2), all.subspan(7, 1024 + 64 * (more % 5))});
+    }
+    check_as_one_by_one(messages);
+  }
+  // Lengths far apart, too short ones between, an odd number.
+  check_as_one_by_one({{all.first(18), all.first(131'072)},
+                       {all.first(18), all.subspan(3, 131'072)},
+                       {all.first(18), all.subspan(1, 2'000)},
+                       {all.first(18), all.subspan(5, 131'071)},
+                       {{}, {}},
+                       {all.first(18), all.subspan(9, 131'065)},
+                       {{}, all.first(1'023)},
+                       {all.first(200), all.first(5'000)},
+                       {{}, all.first(5'000)}});
+  check_as_one_by_one({});
+}
+
+TEST_CASE("SHA-256 of two published messages at once gives the published digests") {
+  // A million letters, twice.
+  const std::string letters(1'000'000, 'a');
+  const Message message{{}, as_bytes(letters)};
+  std::vector<Digest> digests(2);
+  REQUIRE_OK(sha256_many(std::vector<Message>{message, message}, digests));
+  for (const Digest& digest : digests)
+    CHECK(to_hex(digest) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
