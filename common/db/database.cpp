@@ -29,10 +29,11 @@ struct Database::Parts {
         flusher(std::move(opened.wal), std::move(opened.mark), opened.commits,
                 {options.flush_interval, options.before_sync, options.probe, options.hold_mark},
                 poison, clock),
+        readers({path, options.readers, options.reader_cache_kib, options.longest_read}, vfs, state,
+                poison, clock),
         writer(std::move(opened.writer), opened.commits,
-               {options.checkpoint_pages, options.wal_cap_pages}, flusher, poison, clock),
-        readers({path, options.readers, options.reader_cache_kib, options.longest_read}, vfs,
-                poison, clock) {}
+               {options.checkpoint_pages, options.wal_cap_pages}, flusher, readers, state, poison,
+               clock) {}
 
   const std::string path;
   const Options options;
@@ -43,8 +44,9 @@ struct Database::Parts {
   const std::uint64_t marked;
   Poison poison;
   Flusher flusher;
-  Writer writer;
+  ReadState state;
   ReadPool readers;
+  Writer writer;
 };
 
 Result<std::unique_ptr<Database>> Database::open(const std::string& path, Options options,
@@ -94,6 +96,10 @@ std::uint64_t Database::marked_when_opened() const {
 }
 void Database::release_mark() {
   parts_->flusher.release_mark();
+}
+
+std::uint64_t Database::read_state() const {
+  return parts_->state.now();
 }
 
 Status Database::wait_stable(std::uint64_t number, Instant deadline) {

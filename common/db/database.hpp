@@ -154,6 +154,11 @@ class Database {
     }
   }
 
+  // What a read that begins now sees, as a number that stands for these rows and no others; 0: that
+  // is about to change. For whoever keeps what he has read: ask, read, keep it under that number,
+  // and use it while the answer is still the same.
+  [[nodiscard]] std::uint64_t read_state() const;
+
   // The newest commit, and the newest that survives a power loss.
   [[nodiscard]] std::uint64_t committed() const;
   [[nodiscard]] std::uint64_t stable() const;

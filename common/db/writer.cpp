@@ -47,9 +47,12 @@ Status call_change(Writer::Change& change, WriteTx& tx) {
 }  // namespace
 
 Writer::Writer(std::unique_ptr<Connection> connection, std::uint64_t last_commit, Options options,
-               Flusher& flusher, Poison& poison, const Clock& clock)
+               Flusher& flusher, ReadPool& readers, ReadState& state, Poison& poison,
+               const Clock& clock)
     : options_(options),
       flusher_(flusher),
+      readers_(readers),
+      state_(state),
       poison_(poison),
       clock_(clock),
       connection_(std::move(connection)),
@@ -327,14 +330,17 @@ Status Writer::run_request(Request& request, bool alone, std::uint64_t number) {
 
 Status Writer::finish_commit(Transaction& transaction, std::uint64_t number) {
   TROTH_TRY_VOID(connection_->run("UPDATE troth_database SET commits = ?1", number));
+  ReadState::Change change(state_);
   Status committed = transaction.commit();
   if (!committed) {
     // With the outcome unknown, what a reader or a next group would see is unknown, too.
     if (committed.error().code == ErrorCode::OutcomeUnknown) {
+      change.outcome_unknown();
       poison_.set(committed.error());
     } else if (connection_->failed_beside_the_wal()) {
       if (!cover_failed_commit())
         committed.error().code = ErrorCode::OutcomeUnknown;  // after a kill -9 it may be there
+      // Readers never see it, nor what covers it.
     }
     return committed;
   }
@@ -389,6 +395,7 @@ void Writer::checkpoint() {
   // Outside of the lock: this leaves little for the checkpoint's own sync to wait for.
   if (!flusher_.wait_stable(flusher_.last_committed(), clock_.now() + kLongestSleep))
     return;
+  const ReadPool::LetGo let_go(readers_);
   MutexLock lock(commit_mutex_);
   // Over the cap, wait for readers to end (as long as the busy timeout) and give the space back.
   const int pages = connection_->wal_pages();

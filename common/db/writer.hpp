@@ -9,6 +9,7 @@
 
 #include "common/db/flusher.hpp"
 #include "common/db/function_ref.hpp"
+#include "common/db/read_pool.hpp"
 #include "common/db/transaction.hpp"
 #include "common/sync/event.hpp"
 #include "common/sync/locked.hpp"
@@ -35,8 +36,9 @@ class Writer {
   };
   using Change = FunctionRef<Status(WriteTx&)>;
 
+  // `readers` are asked to let the WAL go before each checkpoint, `state` is theirs.
   Writer(std::unique_ptr<Connection> connection, std::uint64_t last_commit, Options options,
-         Flusher& flusher, Poison& poison, const Clock& clock);
+         Flusher& flusher, ReadPool& readers, ReadState& state, Poison& poison, const Clock& clock);
   ~Writer();
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
@@ -99,6 +101,8 @@ class Writer {
 
   const Options options_;
   Flusher& flusher_;
+  ReadPool& readers_;
+  ReadState& state_;
   Poison& poison_;
   const Clock& clock_;
 

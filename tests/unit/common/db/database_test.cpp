@@ -1,6 +1,9 @@
 #include "common/db/database.hpp"
 
+#include <atomic>
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include "tests/unit/common/db/db_fixture.hpp"
 
@@ -267,4 +270,86 @@ TEST_CASE("the WAL is copied and reused, and a reader that stays does not make i
   while (!put(*db, 9999, value) && system_clock().now() < end)
     CHECK_OK(count(*db));
   CHECK_OK(get(*db, 9999));
+}
+
+TEST_CASE(
+    "a read sees every commit that had returned, whoever has read before with its connection") {
+  constexpr int kCommits = 400;
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory, {.readers = 3});
+  std::atomic<std::int64_t> returned{0};
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 4; ++i) {
+    readers.emplace_back([&] {
+      std::int64_t last = 0;
+      while (last < kCommits) {
+        const std::int64_t before = returned.load();
+        const auto seen = count(*db);
+        CHECK_OK(seen);
+        if (!seen)
+          return;
+        CHECK(*seen >= before);
+        CHECK(*seen >= last);
+        last = *seen;
+      }
+    });
+  }
+  for (int i = 0; i < kCommits; ++i) {
+    CHECK_OK(put(*db, i, "v"));
+    returned.store(i + 1);
+    CHECK(*count(*db) == i + 1);
+  }
+  for (auto& reader : readers)
+    reader.join();
+}
+
+TEST_CASE("connections that have read do not keep the WAL from being copied and begun anew") {
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory, {.readers = 3, .checkpoint_pages = 50, .wal_cap_pages = 5'000});
+  const std::string value(3000, 'v');
+  // All three at once, then none.
+  const auto read_with_all = [&] {
+    CHECK_OK(db->read([&](ReadTx& first) -> Status {
+      TROTH_TRY_VOID(first.query("SELECT count(*) FROM entry")->run());
+      return db->read([&](ReadTx& second) -> Status {
+        TROTH_TRY_VOID(second.query("SELECT count(*) FROM entry")->run());
+        CHECK_OK(count(*db));
+        return {};
+      });
+    }));
+  };
+  for (int i = 0; i < 1'000; ++i) {
+    if (i % 10 == 0)
+      read_with_all();
+    REQUIRE_OK(put(*db, i, value));
+  }
+  const auto status = db->status();
+  CHECK(status.checkpoints >= 3);
+  CHECK(status.blocked_checkpoints == 0);
+  CHECK(std::filesystem::file_size(directory.db() + "-wal") < 1'000'000);
+}
+
+TEST_CASE("what readers see has a number, which changes with each commit and with nothing else") {
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory);
+  const std::uint64_t first = db->read_state();
+  CHECK(first != 0);
+  CHECK_OK(count(*db));
+  CHECK_FAILS(db->commit([&](WriteTx&) -> Status {
+    CHECK(db->read_state() == first);
+    return common::fail(ErrorCode::Conflict, "no");
+  }),
+              ErrorCode::Conflict);
+  CHECK(db->read_state() == first);
+  CHECK_OK(put(*db, 1, "x"));
+  const std::uint64_t second = db->read_state();
+  CHECK(second != first);
+  CHECK(second != 0);
+  // Of another database, or of this one opened anew, no number is the same.
+  const TemporaryDirectory elsewhere;
+  const auto other = *open_db(elsewhere);
+  CHECK(other->read_state() != second);
+  CHECK_OK(db->close());
+  db = *open_db(directory);
+  CHECK(db->read_state() > second);
 }
