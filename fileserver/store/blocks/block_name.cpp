@@ -1,6 +1,8 @@
 #include "fileserver/store/blocks/block_name.hpp"
 
-#include "common/crypto/hash.hpp"
+#include <algorithm>
+
+#include "common/crypto/hash_many.hpp"
 
 namespace fileserver::store {
 
@@ -10,9 +12,20 @@ constexpr std::string_view kBlockDomain = "troth block 1";
 constexpr std::string_view kContentDomain = "troth content 1";
 
 template <std::size_t N>
-void put_integer(std::array<std::byte, N>& out, std::uint64_t value) {
+void put_integer(std::span<std::byte, N> out, std::uint64_t value) {
   for (std::size_t i = 0; i < N; ++i)
     out[i] = static_cast<std::byte>(value >> (8 * (N - 1 - i)));
+}
+
+// What comes before a block's bytes in what is hashed: domain, kind, length.
+using BlockHead = std::array<std::byte, kBlockDomain.size() + 1 + 4>;
+
+BlockHead head_of(BlockKind kind, std::size_t length) {
+  BlockHead head;
+  std::ranges::copy(common::as_bytes(kBlockDomain), head.begin());
+  head[kBlockDomain.size()] = static_cast<std::byte>(kind);
+  put_integer(std::span(head).last<4>(), length);
+  return head;
 }
 
 // A context of one's own for each thread: making one costs as much as hashing a small block.
@@ -37,18 +50,35 @@ Result<BlockName> hash(std::string_view domain, std::span<const ByteView> pieces
 }  // namespace
 
 Result<BlockName> name_block(BlockKind kind, ByteView bytes) {
-  const std::array<std::byte, 1> kind_byte{static_cast<std::byte>(kind)};
-  std::array<std::byte, 4> length{};
-  put_integer(length, bytes.size());
-  const std::array<ByteView, 3> pieces{kind_byte, length, bytes};
-  return hash(kBlockDomain, pieces);
+  BlockName name;
+  TROTH_TRY_VOID(name_blocks(kind, std::span(&bytes, 1), std::span(&name, 1)));
+  return name;
+}
+
+Status name_blocks(BlockKind kind, std::span<const ByteView> blocks, std::span<BlockName> names) {
+  constexpr std::size_t kAtOnce = 8;
+  std::array<BlockHead, kAtOnce> heads;
+  std::array<common::crypto::Message, kAtOnce> messages;
+  std::array<common::crypto::Digest, kAtOnce> digests;
+  for (std::size_t begin = 0; begin < blocks.size(); begin += kAtOnce) {
+    const std::size_t count = std::min(kAtOnce, blocks.size() - begin);
+    for (std::size_t i = 0; i < count; ++i) {
+      heads[i] = head_of(kind, blocks[begin + i].size());
+      messages[i] = {heads[i], blocks[begin + i]};
+    }
+    TROTH_TRY_VOID(common::crypto::sha256_many(std::span(messages).first(count),
+                                               std::span(digests).first(count)));
+    for (std::size_t i = 0; i < count; ++i)
+      names[begin + i].bytes = digests[i];
+  }
+  return {};
 }
 
 Result<BlockName> content_name(const Content& content) {
   if (content.tail.empty())
     return content.root;
   std::array<std::byte, 8> size{};
-  put_integer(size, content.size);
+  put_integer(std::span(size), content.size);
   const std::array<ByteView, 3> pieces{size, content.root.view(), content.tail};
   return hash(kContentDomain, pieces);
 }

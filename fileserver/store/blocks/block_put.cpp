@@ -107,13 +107,13 @@ Status BlockStore::State::settle(Filling& filling, BlockKind kind, std::vector<I
 
 Status BlockStore::State::put_share(Filling& filling, BlockKind kind,
                                     std::span<const ByteView> blocks, std::span<BlockName> names) {
+  for (const ByteView block : blocks)
+    TROTH_TRY_VOID(check_canonical(kind, block));
+  TROTH_TRY_VOID(name_blocks(kind, blocks, names));
   std::vector<Item> items;
   items.reserve(blocks.size());
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    TROTH_TRY_VOID(check_canonical(kind, blocks[i]));
-    TROTH_TRY(names[i], name_block(kind, blocks[i]));
+  for (std::size_t i = 0; i < blocks.size(); ++i)
     items.push_back({names[i], blocks[i]});
-  }
   TROTH_TRY_VOID(settle(filling, kind, std::move(items)));
   if (kind == BlockKind::List) {
     for (std::size_t i = 0; i < blocks.size(); ++i)

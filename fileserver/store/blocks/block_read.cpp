@@ -112,6 +112,20 @@ Status BlockStore::State::read_wanted(const Wanted& wanted,
   return {};
 }
 
+bool BlockStore::State::read_two(const Wanted& one, const std::optional<Placement>& one_at,
+                                 const Wanted& other, const std::optional<Placement>& other_at) {
+  const auto is_whole = [](const Wanted& wanted, const std::optional<Placement>& at) {
+    return at && !wanted.name.is_hole() && wanted.skip == 0 && wanted.into.size() >= kBlockBytes;
+  };
+  if (!is_whole(one, one_at) || !is_whole(other, other_at) ||
+      !segments.read_two({one.name, BlockKind::Data, *one_at, one.into},
+                         {other.name, BlockKind::Data, *other_at, other.into}))
+    return false;
+  std::ranges::fill(one.into.subspan(one_at->length), std::byte{0});
+  std::ranges::fill(other.into.subspan(other_at->length), std::byte{0});
+  return true;
+}
+
 Result<std::size_t> BlockStore::read(const BlockName& name, BlockKind kind,
                                      std::span<std::byte> into) {
   TROTH_TRY(const auto placement, state_->find(name));
@@ -150,8 +164,13 @@ Status BlockStore::read_many(std::span<const Wanted> wanted) {
     for (std::size_t i = 0; i < names.size(); ++i)
       placements[positions[i]] = found[i];
   }
-  return state_->for_each(wanted.size(), bytes, [&](std::size_t i) {
-    return state_->read_wanted(wanted[i], placements[i]);
+  return state_->for_each((wanted.size() + 1) / 2, bytes, [&](std::size_t pair) -> Status {
+    const std::size_t i = 2 * pair;
+    const bool has_other = i + 1 < wanted.size();
+    if (has_other && state_->read_two(wanted[i], placements[i], wanted[i + 1], placements[i + 1]))
+      return {};
+    TROTH_TRY_VOID(state_->read_wanted(wanted[i], placements[i]));
+    return has_other ? state_->read_wanted(wanted[i + 1], placements[i + 1]) : Status();
   });
 }
 

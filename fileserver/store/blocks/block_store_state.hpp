@@ -50,6 +50,9 @@ struct BlockStore::State {
   [[nodiscard]] Result<std::size_t> elsewhere(const BlockName& name, BlockKind kind,
                                               std::span<std::byte> into,
                                               const common::Error& otherwise);
+  // Both whole blocks, verified together; false: not to be had so, read each.
+  [[nodiscard]] bool read_two(const Wanted& one, const std::optional<Placement>& one_at,
+                              const Wanted& other, const std::optional<Placement>& other_at);
   [[nodiscard]] Status read_wanted(const Wanted& wanted, const std::optional<Placement>& placement);
 
   Segments& segments;

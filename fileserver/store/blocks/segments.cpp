@@ -177,42 +177,83 @@ Result<std::size_t> of_kind(Result<std::size_t> length, const RecordHeader& head
   return length;
 }
 
-// Reads and verifies a large raw block where it is wanted; nullopt: it is none, read it otherwise.
-Result<std::optional<std::size_t>> read_in_place(File& file, const BlockName& name, BlockKind kind,
-                                                 const Placement& placement,
-                                                 std::span<std::byte> into) {
-  using Read = std::optional<std::size_t>;
+Status check_placement(const Placement& placement) {
+  if (placement.offset % kRecordAlignment == 0 && placement.offset >= kSegmentHeaderBytes &&
+      placement.length <= kBlockBytes + common::crypto::kAeadOverhead)
+    return {};
+  return fail(ErrorCode::Corrupt, "no record can be at segment {} offset {} length {}",
+              placement.segment, placement.offset, placement.length);
+}
+
+using HeaderBytes = std::array<std::byte, kRecordHeaderBytes>;
+
+// Reads a large raw block to where it is wanted, and verifies nothing but that it is the one;
+// nullopt: it is none, read it otherwise.
+Result<std::optional<RecordHeader>> fetch_in_place(File& file, const BlockName& name,
+                                                   const Placement& placement, HeaderBytes& bytes,
+                                                   std::span<std::byte> into) {
+  using Fetched = std::optional<RecordHeader>;
   if (placement.length < kWorthNoCopy || placement.length % kRecordAlignment != 0 ||
       into.size() < placement.length)
-    return Read();
-  std::array<std::byte, kRecordHeaderBytes> bytes{};
+    return Fetched();
   TROTH_TRY(std::size_t got, file.read_at(placement.offset, bytes));
   if (got < bytes.size())
     return ends_inside(placement);
   TROTH_TRY(const RecordHeader header, decode_record_header(bytes));
   TROTH_TRY_VOID(check_wanted(header, name, placement));
   if (header.codec != Codec::Raw || header.sealed)
-    return Read();
+    return Fetched();
   const std::span<std::byte> payload = into.first(placement.length);
   TROTH_TRY(got, file.read_at(placement.offset + kRecordHeaderBytes, payload));
   if (got < payload.size()) {
     std::ranges::fill(payload, std::byte{0});
     return ends_inside(placement);
   }
+  return Fetched(header);
+}
+
+// The same, verified.
+Result<std::optional<std::size_t>> read_in_place(File& file, const BlockName& name, BlockKind kind,
+                                                 const Placement& placement,
+                                                 std::span<std::byte> into) {
+  HeaderBytes bytes{};
+  TROTH_TRY(const auto header, fetch_in_place(file, name, placement, bytes, into));
+  if (!header)
+    return std::optional<std::size_t>();
   TROTH_TRY(const std::size_t length,
-            of_kind(verify_raw_record(bytes, payload, placement.segment, placement.offset), header,
-                    kind));
-  return Read(length);
+            of_kind(verify_raw_record(bytes, into.first(placement.length), placement.segment,
+                                      placement.offset),
+                    *header, kind));
+  return std::optional(length);
 }
 
 }  // namespace
 
+bool Segments::read_two(const Wanted& one, const Wanted& other) {
+  std::array<HeaderBytes, 2> bytes{};
+  const auto fetch = [&](const Wanted& wanted, HeaderBytes& header) -> Result<bool> {
+    TROTH_TRY_VOID(check_placement(wanted.placement));
+    TROTH_TRY(const State::Handle handle, state_->open_segment(wanted.placement.segment));
+    if (handle.key)
+      return false;
+    TROTH_TRY(const auto fetched,
+              fetch_in_place(*handle.file, wanted.name, wanted.placement, header, wanted.into));
+    return fetched && fetched->kind == wanted.kind;
+  };
+  const auto record = [](const Wanted& wanted, const HeaderBytes& header) {
+    return RawRecord{header, wanted.into.first(wanted.placement.length), wanted.placement.segment,
+                     wanted.placement.offset};
+  };
+  const auto first = fetch(one, bytes[0]);
+  if (!first || !*first)
+    return false;
+  const auto second = fetch(other, bytes[1]);
+  return second && *second && verify_raw_records(record(one, bytes[0]), record(other, bytes[1]));
+}
+
 Result<std::size_t> Segments::read(const BlockName& name, BlockKind kind,
                                    const Placement& placement, std::span<std::byte> into) {
-  if (placement.offset % kRecordAlignment != 0 || placement.offset < kSegmentHeaderBytes ||
-      placement.length > kBlockBytes + common::crypto::kAeadOverhead)
-    return fail(ErrorCode::Corrupt, "no record can be at segment {} offset {} length {}",
-                placement.segment, placement.offset, placement.length);
+  TROTH_TRY_VOID(check_placement(placement));
   TROTH_TRY(const State::Handle handle, state_->open_segment(placement.segment));
   if (!handle.key) {
     TROTH_TRY(const auto length, read_in_place(*handle.file, name, kind, placement, into));

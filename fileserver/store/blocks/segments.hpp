@@ -67,6 +67,17 @@ class Segments {
   [[nodiscard]] Result<std::size_t> read(const BlockName& name, BlockKind kind,
                                          const Placement& placement, std::span<std::byte> into);
 
+  // Two at a time, which takes a third less than one by one: of blocks that lie there as they are,
+  // not compressed and not sealed. False: one of them is none, or not right, and nothing of them
+  // may be used; read() tells.
+  struct Wanted {
+    const BlockName& name;
+    BlockKind kind;
+    const Placement& placement;
+    std::span<std::byte> into;
+  };
+  [[nodiscard]] bool read_two(const Wanted& one, const Wanted& other);
+
   // What was appended before this call is on the disk when it returns (fdatasync of each segment
   // written since, and of the directory if a segment is new). Failure poisons: append() then
   // refuses.

@@ -1,5 +1,6 @@
 #include "fileserver/store/blocks/block_store.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <thread>
 
@@ -299,6 +300,38 @@ TEST_CASE("F13, I9: a damaged block is reported once, not served, and written ag
   f.index.commit(upload);
   upload = f.store->begin_upload();
   CHECK(*f.read(name) == bytes);
+}
+
+TEST_CASE(
+    "F13, I9: of two blocks that are verified together a damaged one is found, and not served") {
+  for (const std::size_t damaged : {0UL, 1UL, 2UL}) {
+    CAPTURE(damaged);
+    StoreFixture f;
+    // Both lie in their segment as they are; one is shorter than its place.
+    const std::array blocks{noise(kBlockBytes, 1), noise(kBlockBytes / 2, 2)};
+    const std::array names{f.add(blocks[0]), f.add(blocks[1])};
+    if (damaged < 2)
+      f.damage(*f.index.at(names[damaged]));
+    std::array<Bytes, 2> into{Bytes(kBlockBytes, std::byte{1}), Bytes(kBlockBytes, std::byte{1})};
+    const std::array wanted{BlockStore::Wanted{names[0], into[0]},
+                            BlockStore::Wanted{names[1], into[1]}};
+    const auto read = f.store->read_many(wanted);
+    if (damaged == 2) {
+      CHECK_OK(read);
+      CHECK(into[0] == blocks[0]);
+      Bytes expected = blocks[1];
+      expected.resize(kBlockBytes);
+      CHECK(into[1] == expected);
+      CHECK(f.index.bad().empty());
+      continue;
+    }
+    CHECK_FAILS(read, ErrorCode::Corrupt);
+    REQUIRE(f.index.bad().size() == 1);
+    CHECK(f.index.bad().front().name == names[damaged]);
+    CHECK(std::all_of(into[damaged].begin(), into[damaged].begin() + kBlockBytes / 2,
+                      [](std::byte b) { return b == std::byte{0}; }));
+    CHECK(*f.read(names[1 - damaged]) == blocks[1 - damaged]);
+  }
 }
 
 TEST_CASE("in quarantine a block is still damage, not absence") {
