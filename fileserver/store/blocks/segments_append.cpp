@@ -19,6 +19,9 @@ constexpr std::size_t kWriteBytes = 1 << 20;
 // Room is reserved on the disk this far ahead: enough for extents to be large, little enough that a
 // small volume on a small disk does not take it all.
 constexpr std::uint64_t kAllocateAhead = 8 << 20;
+// From here on writes take turns: the kernel lets one call at a time write to a file, and has the
+// others spin meanwhile.
+constexpr std::size_t kLargeWrite = 64 * 1024;
 // After so many bytes the kernel is asked to begin writing them, so that a sync after a long stream
 // has little left to do.
 constexpr std::uint64_t kWritebackBytes = 8 << 20;
@@ -125,6 +128,13 @@ Result<Segments::State::Reservation> Segments::State::reserve(std::span<const Pr
   }
 }
 
+Status Segments::State::write_bytes(File& file, std::uint64_t offset, ByteView bytes) {
+  if (bytes.size() < kLargeWrite)
+    return file.write_at(offset, bytes);
+  MutexLock lock(writing);
+  return file.write_at(offset, bytes);
+}
+
 Status Segments::State::write(const Reservation& place, std::span<const PreparedBlock> blocks,
                               std::vector<Placement>& placements) {
   // One for each thread and at most kWriteBytes or one record: asking for memory each time costs
@@ -146,7 +156,8 @@ Status Segments::State::write(const Reservation& place, std::span<const Prepared
   if (place.allocate_to != 0)
     static_cast<void>(place.handle.file->allocate(place.allocate_to));
   TROTH_FAILPOINT_TRY("segments.append.before_write");
-  TROTH_TRY_VOID(place.handle.file->write_at(place.offset, ByteView(buffer).first(place.length)));
+  TROTH_TRY_VOID(
+      write_bytes(*place.handle.file, place.offset, ByteView(buffer).first(place.length)));
   TROTH_FAILPOINT("segments.append.after_write");
   return {};
 }

@@ -69,6 +69,7 @@ struct Segments::State {
   [[nodiscard]] Status begin_segment();
   [[nodiscard]] Result<std::unique_ptr<common::io::File>> make_file(std::uint32_t segment);
   [[nodiscard]] Result<Reservation> reserve(std::span<const PreparedBlock> blocks, UseOfRoom use);
+  [[nodiscard]] Status write_bytes(common::io::File& file, std::uint64_t offset, ByteView bytes);
   [[nodiscard]] Status write(const Reservation& place, std::span<const PreparedBlock> blocks,
                              std::vector<Placement>& placements);
   void finish(const Reservation& place, const Status& outcome);
@@ -83,6 +84,9 @@ struct Segments::State {
   common::Locked<Table> table;
   // Held while a segment's file is made, so that only one is. Taken before the table's lock.
   common::Mutex making;
+  // Held while much is written, which the kernel does one call at a time anyway. The last to be
+  // taken.
+  common::Mutex writing;
   // Held through a sync: a second one must not return before the first has told of a failure, since
   // the kernel reports it to one of them only. Taken before the table's lock.
   common::Mutex syncing;
