@@ -134,7 +134,7 @@ void fields(F& f, StageWriteArgs& m) {
   scope(f, m.scope);
   f.fid("staging", m.staging);
   f.number("offset", m.offset, kMaxFileSize);
-  f.hex("sha256", m.sha256);
+  f.hex("hash", m.hash);
 }
 template <typename F>
 void fields(F& f, StageStateArgs& m) {

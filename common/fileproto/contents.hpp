@@ -112,7 +112,7 @@ struct StageWriteArgs {
   Scope scope;
   Fid staging;
   std::uint64_t offset = 0;
-  std::array<std::byte, 32> sha256{};  // of the piece
+  ContentName hash{};  // of the piece: block_names.hpp
   friend bool operator==(const StageWriteArgs&, const StageWriteArgs&) = default;
 };
 struct StageStateArgs {

@@ -90,7 +90,7 @@ Result<Reply> stage_write(FileCall& call) {
       break;
     TROTH_TRY_VOID(piece.came(length));
   }
-  TROTH_TRY(const Staging staging, piece.finish(args.sha256));
+  TROTH_TRY(const Staging staging, piece.finish(args.hash));
   return answer(volume, staging);
 }
 

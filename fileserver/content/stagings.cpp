@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "common/crypto/hash.hpp"
+#include "common/fileproto/block_names.hpp"
 #include "common/wire/binary.hpp"
 #include "fileserver/content/apply_edits.hpp"
 #include "fileserver/store/blocks/block_name.hpp"
@@ -20,7 +22,8 @@ using fileproto::ByteRange;
 using store::kBlockBytes;
 using store::Volume;
 
-constexpr std::size_t kBufferBytes = 1 << 20;
+constexpr std::uint64_t kBufferBytes = 1 << 20;
+static_assert(kBlockBytes == fileproto::kContentBlock && kBufferBytes % kBlockBytes == 0);
 // Pieces of one staging that come side by side each commit once; more than these in a row means
 // that they are too many.
 constexpr int kMostAttempts = 64;
@@ -197,11 +200,10 @@ void end_staging(Volume& volume, const StagingOwner& owner, NodeId node) {
 
 // --- pieces ---
 
-StagedPiece::StagedPiece(const StagingCall& call, Staging staging, common::crypto::Sha256 hash,
-                         std::uint64_t offset, std::uint64_t length)
+StagedPiece::StagedPiece(const StagingCall& call, Staging staging, std::uint64_t offset,
+                         std::uint64_t length)
     : call_(call),
       staging_(std::move(staging)),
-      hash_(std::move(hash)),
       offset_(offset),
       length_(length),
       upload_(call.volume.blocks().begin_upload()) {}
@@ -216,73 +218,72 @@ Result<StagedPiece> StagedPiece::begin(const StagingCall& call, NodeId node, std
     return fail(ErrorCode::InvalidArgument, "a piece of {} bytes at {} in a staging of {}", length,
                 offset, staging.size);
   TROTH_TRY_VOID(admit_piece(call, staging, {offset, length}));
-  TROTH_TRY(auto hash, common::crypto::Sha256::create());
-  return StagedPiece(call, std::move(staging), std::move(hash), offset, length);
+  return StagedPiece(call, std::move(staging), offset, length);
 }
 
 std::span<std::byte> StagedPiece::room() {
   if (buffer_.empty())
     buffer_.resize(std::min<std::uint64_t>(kBufferBytes, length_));
-  const std::size_t most = std::min<std::uint64_t>(buffer_.size() - filled_, missing());
+  // No further than to a multiple of the buffer's size, so that no block is cut between two.
+  const std::uint64_t here = (offset_ + come_) % kBufferBytes;
+  const std::size_t most =
+      std::min({std::uint64_t{buffer_.size() - filled_}, missing(), kBufferBytes - here});
   return std::span(buffer_).subspan(filled_, most);
 }
 
 Status StagedPiece::came(std::size_t length) {
-  TROTH_TRY_VOID(hash_.update(common::ByteView(buffer_).subspan(filled_, length)));
   filled_ += length;
   come_ += length;
-  return filled_ == buffer_.size() || come_ == length_ ? flush() : Status();
+  return come_ == length_ || (offset_ + come_) % kBufferBytes == 0 ? flush() : Status();
 }
 
 // What is in the buffer becomes edits: whole blocks by name, the rest as bytes.
 Status StagedPiece::flush() {
-  common::ByteView rest = common::ByteView(buffer_).first(filled_);
-  std::uint64_t at = offset_ + flushed_;
-  const auto add_bytes = [&](std::size_t length) {
-    store::Edit edit;
-    edit.offset = at;
-    edit.bytes =
-        ends_.emplace_back(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(length));
-    edits_.push_back(edit);
-    rest = rest.subspan(length);
-    at += length;
+  struct Place {
+    std::size_t edit = 0;
+    std::size_t name = 0;
   };
-  if (at % kBlockBytes != 0)
-    add_bytes(std::min<std::uint64_t>(rest.size(), kBlockBytes - at % kBlockBytes));
   std::vector<common::ByteView> blocks;
-  std::vector<std::size_t> places;
-  while (rest.size() >= kBlockBytes) {
+  std::vector<Place> places;
+  std::uint64_t at = offset_ + flushed_;
+  const auto parts = fileproto::parts_of_piece(at, common::ByteView(buffer_).first(filled_));
+  for (const common::ByteView& part : parts) {
+    fileproto::ContentName& name = names_.emplace_back();
     store::Edit edit;
     edit.offset = at;
-    edit.length = kBlockBytes;
-    const common::ByteView block = store::without_trailing_zeros(rest.first(kBlockBytes));
-    edit.kind = block.empty() ? store::Edit::Kind::Hole : store::Edit::Kind::Block;
-    if (!block.empty()) {
+    at += part.size();
+    if (part.size() < kBlockBytes) {
+      TROTH_TRY_VOID(fileproto::name_data_blocks(std::span(&part, 1), std::span(&name, 1)));
+      edit.bytes = ends_.emplace_back(part.begin(), part.end());
+    } else if (const common::ByteView block = store::without_trailing_zeros(part); block.empty()) {
+      edit.kind = store::Edit::Kind::Hole;
+      edit.length = kBlockBytes;
+    } else {
+      edit.kind = store::Edit::Kind::Block;
+      edit.length = kBlockBytes;
       blocks.push_back(block);
-      places.push_back(edits_.size());
+      places.push_back({edits_.size(), names_.size() - 1});
     }
     edits_.push_back(edit);
-    rest = rest.subspan(kBlockBytes);
-    at += kBlockBytes;
   }
   if (!blocks.empty()) {
     TROTH_TRY(const auto names,
               call_.volume.blocks().put_many(upload_, store::BlockKind::Data, blocks));
-    for (std::size_t i = 0; i < names.size(); ++i)
-      edits_[places[i]].block = names[i];
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      edits_[places[i].edit].block = names[i];
+      names_[places[i].name] = names[i].bytes;
+    }
   }
-  if (!rest.empty())
-    add_bytes(rest.size());
   flushed_ += filled_;
   filled_ = 0;
   return {};
 }
 
-Result<Staging> StagedPiece::finish(const std::array<std::byte, 32>& sha256) {
+Result<Staging> StagedPiece::finish(const fileproto::ContentName& hash) {
   if (come_ != length_)
     return fail(ErrorCode::Protocol, "a piece of {} bytes ended after {}", length_, come_);
-  TROTH_TRY(const auto digest, hash_.finish());
-  if (!common::crypto::constant_time_equal(digest, sha256))
+  TROTH_TRY(const auto its_hash, fileproto::hash_of_piece(offset_, length_, names_));
+  if (its_hash != hash)
     return fail(ErrorCode::Corrupt, "the bytes of the piece are not those that its hash names");
   for (int attempt = 1;; ++attempt) {
     auto done = commit();

@@ -4,13 +4,11 @@
 // and that a store then takes its bytes from. Everything about one is in the volume, so it outlives
 // this process; it ends 24 h after its last piece, or with the store.
 
-#include <array>
 #include <optional>
 #include <string_view>
 #include <vector>
 
 #include "common/clock.hpp"
-#include "common/crypto/hash.hpp"
 #include "common/fileproto/contents.hpp"
 #include "fileserver/store/volume.hpp"
 
@@ -80,7 +78,8 @@ struct NewStaging {
 // It has been stored from: nothing of it is needed any more. Failing costs room for a day.
 void end_staging(store::Volume& volume, const StagingOwner& owner, NodeId node);
 
-// A piece on its way in: hashed and put into blocks as it comes, a MiB at a time.
+// A piece on its way in: put into blocks as it comes, a MiB at a time. The blocks' names are what
+// it is known by, too, so that each byte is hashed once.
 class StagedPiece {
  public:
   // InvalidArgument: it reaches beyond the staging's size. NoSpace, EDQUOT: too much is staged.
@@ -92,18 +91,16 @@ class StagedPiece {
   [[nodiscard]] Status came(std::size_t length);
   [[nodiscard]] std::uint64_t missing() const { return length_ - come_; }
 
-  // After the last byte. Corrupt: it is not what `sha256` says, and nothing of it is kept (F54).
-  [[nodiscard]] Result<Staging> finish(const std::array<std::byte, 32>& sha256);
+  // After the last byte. Corrupt: it is not what `hash` says, and nothing of it is kept (F54).
+  [[nodiscard]] Result<Staging> finish(const fileproto::ContentName& hash);
 
  private:
-  StagedPiece(const StagingCall& call, Staging staging, common::crypto::Sha256 hash,
-              std::uint64_t offset, std::uint64_t length);
+  StagedPiece(const StagingCall& call, Staging staging, std::uint64_t offset, std::uint64_t length);
   [[nodiscard]] Status flush();
   [[nodiscard]] Result<Staging> commit();
 
   const StagingCall& call_;
   Staging staging_;
-  common::crypto::Sha256 hash_;
   const std::uint64_t offset_;
   const std::uint64_t length_;
   std::uint64_t come_ = 0;
@@ -112,7 +109,8 @@ class StagedPiece {
   std::size_t filled_ = 0;     // of the buffer
   std::uint64_t flushed_ = 0;  // of the piece
   std::vector<store::Edit> edits_;
-  std::vector<common::Bytes> ends_;  // that are no whole blocks
+  std::vector<common::Bytes> ends_;            // that are no whole blocks
+  std::vector<fileproto::ContentName> names_;  // of all parts so far
 };
 
 }  // namespace fileserver

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "common/crypto/hash.hpp"
+#include "common/fileproto/block_names.hpp"
 
 namespace test_support {
 
@@ -388,8 +388,8 @@ FakeFileServer::Reply FakeFileServer::stage_open(const fileproto::StageOpenArgs&
 
 FakeFileServer::Reply FakeFileServer::stage_write(const fileproto::StageWriteArgs& args,
                                                   ByteView bytes) {
-  TROTH_TRY(const auto digest, common::crypto::sha256(bytes));
-  if (digest != args.sha256)
+  TROTH_TRY(const auto hash, fileproto::hash_of_piece(args.offset, bytes));
+  if (hash != args.hash)
     return fail(ErrorCode::Corrupt, "the piece is not what its hash says");
   auto& stagings = volumes_.at(args.staging.volume).stagings;
   const auto found = stagings.find(args.staging.node);

@@ -10,18 +10,23 @@ namespace {
 
 using fileproto::ContentName;
 
-constexpr std::uint8_t kData = 1;
 constexpr std::uint8_t kList = 2;
 constexpr std::size_t kFanOut = 256;
 constexpr std::uint64_t kMaxSmall = 4 * 1024;         // a file of at most this is tail only
 constexpr std::uint64_t kMaxAppendedTail = 2 * 1024;  // of a larger one
 constexpr ContentName kHole{};
 
-Result<ContentName> hashed(std::uint8_t kind, ByteView bytes) {
+Result<ContentName> block_name(ByteView block) {
+  ContentName name;
+  TROTH_TRY_VOID(fileproto::name_data_blocks(std::span(&block, 1), std::span(&name, 1)));
+  return name;
+}
+
+Result<ContentName> hashed_list(ByteView bytes) {
   TROTH_TRY(auto hash, crypto::Sha256::create());
   TROTH_TRY_VOID(hash.update(as_bytes("troth block 1")));
   const Bytes head =
-      wire::BinaryWriter().u8(kind).u32(static_cast<std::uint32_t>(bytes.size())).take();
+      wire::BinaryWriter().u8(kList).u32(static_cast<std::uint32_t>(bytes.size())).take();
   TROTH_TRY_VOID(hash.update(head));
   TROTH_TRY_VOID(hash.update(bytes));
   return hash.finish();
@@ -38,7 +43,7 @@ Result<ContentName> list_name(std::span<const ContentName> names) {
   bytes.reserve(count * sizeof(ContentName));
   for (const ContentName& name : names.first(count))
     bytes.insert(bytes.end(), name.begin(), name.end());
-  return hashed(kList, bytes);
+  return hashed_list(bytes);
 }
 
 Result<ContentName> with_tail(std::uint64_t size, const ContentName& root, ByteView tail) {
@@ -80,21 +85,12 @@ std::uint64_t blocks_of(std::uint64_t size) {
 
 }  // namespace
 
-Result<ContentName> block_name(ByteView block) {
-  while (!block.empty() && block.back() == std::byte{0})
-    block = block.first(block.size() - 1);
-  return block.empty() ? Result<ContentName>(kHole) : hashed(kData, block);
-}
-
 Status ContentBlocks::add(std::uint64_t offset, ByteView bytes) {
-  for (std::uint64_t at = 0; at < bytes.size(); at += kContentBlock) {
-    const std::uint64_t index = (offset + at) / kContentBlock;
-    if (index >= names_.size())
-      return fail(ErrorCode::Internal, "a block beyond the end of the file");
-    TROTH_TRY(names_[index],
-              block_name(bytes.subspan(at, std::min(kContentBlock, bytes.size() - at))));
-  }
-  return {};
+  const std::vector<ByteView> blocks = fileproto::parts_of_piece(offset, bytes);
+  const std::uint64_t first = offset / kContentBlock;
+  if (first > names_.size() || blocks.size() > names_.size() - first)
+    return fail(ErrorCode::Internal, "a block beyond the end of the file");
+  return fileproto::name_data_blocks(blocks, std::span(names_).subspan(first, blocks.size()));
 }
 
 std::uint64_t ContentBlocks::end_begins() const {

@@ -8,17 +8,14 @@
 #include <vector>
 
 #include "common/bytes.hpp"
-#include "common/fileproto/node.hpp"
+#include "common/fileproto/block_names.hpp"
 #include "common/result.hpp"
 
 namespace common::fileclient {
 
-inline constexpr std::uint64_t kContentBlock = 128 * 1024;
+using fileproto::kContentBlock;
 // 32 bytes of memory for each block: above this, contents are not checked as a whole.
 inline constexpr std::uint64_t kMaxCheckedSize = std::uint64_t{64} << 30;
-
-// The name of one data block; all zeros is a hole, and named by zeros. Any thread.
-[[nodiscard]] Result<fileproto::ContentName> block_name(ByteView block);
 
 // The blocks of one file, in any order. Different blocks may be set by different threads.
 class ContentBlocks {

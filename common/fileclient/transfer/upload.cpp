@@ -12,6 +12,7 @@
 #include "common/fileclient/transfer/in_parallel.hpp"
 #include "common/fileclient/transfer/resume_file.hpp"
 #include "common/fileclient/transfer/upload_state.hpp"
+#include "common/fileproto/block_names.hpp"
 
 namespace common::fileclient {
 namespace {
@@ -248,7 +249,7 @@ Status Upload::send_piece(const ByteRange& piece) {
   fileproto::StageWriteArgs args;
   args.staging = state_.staging;
   args.offset = piece.offset;
-  TROTH_TRY(args.sha256, crypto::sha256(bytes));
+  TROTH_TRY(args.hash, fileproto::hash_of_piece(piece.offset, bytes));
   TROTH_TRY(const auto result, client_.stage_write(args, bytes, options_.calls));
   static_cast<void>(result);
   count(piece.length);

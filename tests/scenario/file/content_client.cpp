@@ -1,6 +1,6 @@
 #include "tests/scenario/file/content_client.hpp"
 
-#include "common/crypto/hash.hpp"
+#include "common/fileproto/block_names.hpp"
 #include "common/sim/random.hpp"
 #include "common/wire/hex.hpp"
 #include "tests/support/test.hpp"
@@ -59,14 +59,15 @@ Result<Fetched> fetch(rpc::Client& client, const json& fid, std::uint64_t size, 
 }
 
 Result<json> stage_write(rpc::Client& client, const json& staging, const Piece& piece) {
-  TROTH_TRY(auto digest, common::crypto::sha256(common::as_bytes(piece.bytes)));
+  TROTH_TRY(auto hash,
+            common::fileproto::hash_of_piece(piece.offset, common::as_bytes(piece.bytes)));
   if (piece.lies)
-    digest[5] ^= std::byte{1};
+    hash[5] ^= std::byte{1};
   rpc::Request request;
   request.service = "file";
   request.operation = "stage-write";
   request.args =
-      json{{"staging", staging}, {"offset", piece.offset}, {"sha256", common::wire::to_hex(digest)}}
+      json{{"staging", staging}, {"offset", piece.offset}, {"hash", common::wire::to_hex(hash)}}
           .dump();
   request.bytes = common::as_bytes(piece.bytes);
   TROTH_TRY(const rpc::Answer answer, client.call(request).answer);

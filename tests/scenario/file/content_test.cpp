@@ -1,5 +1,6 @@
 // Bytes of files of a real file server, over its protocol.
 
+#include <algorithm>
 #include <set>
 #include <thread>
 
@@ -233,6 +234,42 @@ TEST_CASE("a large file is staged, resumed after a restart, and stored in one co
   const auto done = mount->change("store", store);
   REQUIRE_OK(done);
   CHECK_FAILS(mount->call("stage-state", {{"staging", staging}}), ErrorCode::NotFound);
+  const auto got = fetch(**client, f, text.size());
+  REQUIRE_OK(got);
+  CHECK(got->bytes == text);
+}
+
+TEST_CASE(
+    "F54: pieces may begin and end anywhere, and each is what its hash says or is not taken") {
+  FileCell cell(content::patient());
+  const auto mount = cell.mount();
+  const auto client = mount->join();
+  REQUIRE_OK(client);
+  std::string text = noise(5'000'001, 5);
+  std::fill(text.begin() + 1'200'000, text.begin() + 1'700'000, '\0');
+  std::fill(text.end() - 200'000, text.end(), '\0');
+  const auto opened = mount->call("stage-open", {{"volume", cell.volume()}, {"size", text.size()}});
+  REQUIRE_OK(opened);
+  const json staging = (*opened)["staging"];
+  std::vector<std::pair<std::size_t, std::size_t>> pieces;
+  std::size_t begin = 0;
+  for (const std::size_t length :
+       {1UL, 131'071UL, 131'073UL, 1'048'577UL, 300'000UL, 2'000'000UL}) {
+    pieces.emplace_back(begin, length);
+    begin += length;
+  }
+  pieces.emplace_back(begin, text.size() - begin);
+  std::reverse(pieces.begin(), pieces.end());
+  for (const auto& [offset, length] : pieces) {
+    const std::string_view bytes = std::string_view(text).substr(offset, length);
+    CHECK_FAILS(stage_write(**client, staging, {offset, bytes, true}), ErrorCode::Corrupt);
+    CHECK_OK(stage_write(**client, staging, {offset, bytes}));
+  }
+  const json f = make_file(*mount, cell.root(), "f");
+  REQUIRE_OK(mount->change("store", {{"fid", f},
+                                     {"size", text.size()},
+                                     {"staging", staging[1]},
+                                     {"edits", json::array({json::array({0, text.size(), 0})})}}));
   const auto got = fetch(**client, f, text.size());
   REQUIRE_OK(got);
   CHECK(got->bytes == text);
