@@ -6,6 +6,7 @@
 #include "common/fileproto/frames.hpp"
 #include "fileserver/access/whynot.hpp"
 #include "fileserver/operations/describe.hpp"
+#include "fileserver/operations/file_parts.hpp"
 #include "fileserver/operations/look_at.hpp"
 #include "fileserver/store/meta/reads.hpp"
 
@@ -87,6 +88,101 @@ Result<Reply> walk(FileCall& call) {
   return Reply::text(encode(result));
 }
 
+// What a judgement needs of nodes that are in memory; whatever is not there fails.
+class RememberedSource final : public access::Source {
+ public:
+  RememberedSource(NodeMemory& memory, common::VolumeId volume, std::uint64_t state)
+      : memory_(memory), volume_(volume), state_(state) {}
+
+  Result<std::optional<store::Attributes>> attributes(NodeId node) override {
+    auto known = memory_.find({volume_, node}, state_);
+    return known ? Result<std::optional<store::Attributes>>(known) : missing();
+  }
+  Result<std::optional<access::Acl>> list(NodeId) override { return missing(); }
+  Result<bool> has_link(NodeId, NodeId) override { return missing(); }
+
+ private:
+  static tl::unexpected<common::Error> missing() {
+    return tl::unexpected(common::Error{ErrorCode::NotFound, {}});
+  }
+
+  NodeMemory& memory_;
+  const common::VolumeId volume_;
+  const std::uint64_t state_;
+};
+
+// All of what getattr answers, of one moment, without a look at the database: possible if nothing
+// has been committed since each node was read, and the ways to them are known to be open. False:
+// it is not, or somebody is to be refused, who is told why by the rows.
+bool answer_from_memory(FileCall& call, const VolumeRef& volume, const fileproto::GetattrArgs& args,
+                        std::vector<fileproto::AttributesOrError>& nodes) {
+  // In this order: of a commit that changes rights and nodes, the nodes are not seen before the
+  // rights.
+  const std::uint64_t state = args.scope.at ? 0 : volume->read_state();
+  const auto generation = volume.generation().now();
+  if (state == 0 || !generation)
+    return false;
+  const auto caller = CallView::caller_of(call, volume, args.scope.as);
+  if (!caller)
+    return false;
+  NodeMemory& memory = call.parts().volumes.nodes();
+  access::PathCache& paths = call.parts().paths;
+  RememberedSource source(memory, volume.id(), state);
+  access::Judge judge({.caller = *caller,
+                       .source = source,
+                       .volume = volume.id(),
+                       .via = args.scope.via,
+                       .cache = &paths,
+                       .generation = generation});
+  bool administered = false;
+  for (const Fid& fid : args.fids) {
+    const auto node = memory.find(fid, state);
+    if (!node || node->links == 0)
+      return false;
+    const auto verdict = judge.reach(*node);
+    const bool is_directory = node->kind == store::NodeKind::Directory;
+    const auto governed =
+        paths.find_governed({volume.id(), is_directory ? node->node : node->home}, *generation);
+    if (!verdict || !verdict->allowed || !governed)
+      return false;
+    administered = administered || verdict->by_administration();
+    fileproto::Attributes described = describe(*node, volume.entry());
+    described.governed = *governed;
+    nodes.emplace_back(described);
+  }
+  if (administered)
+    call.note_administration();
+  return true;
+}
+
+// By a look at the database, which is remembered.
+Status look_up_attributes(FileCall& call, const VolumeRef& volume,
+                          const fileproto::GetattrArgs& args,
+                          std::vector<fileproto::AttributesOrError>& nodes) {
+  const std::uint64_t state = args.scope.at ? 0 : volume->read_state();
+  std::vector<store::Attributes> read;
+  const Status looked = look_at(call, volume, args.scope, [&](CallView& view) -> Status {
+    nodes.clear();
+    read.clear();
+    for (const Fid& fid : args.fids) {
+      const auto node = view.node(fid.node);
+      if (!node) {
+        nodes.emplace_back(tl::unexpected(node.error()));
+        continue;
+      }
+      TROTH_TRY(auto described, describe(*node, view));
+      nodes.emplace_back(described);
+      read.push_back(*node);
+    }
+    return {};
+  });
+  if (looked && state != 0) {
+    for (const store::Attributes& node : read)
+      call.parts().volumes.nodes().keep({volume.id(), node.node}, state, node);
+  }
+  return looked;
+}
+
 Result<Reply> getattr(FileCall& call) {
   TROTH_TRY(const auto args, decode<fileproto::GetattrArgs>(call.args()));
   if (args.fids.empty())
@@ -96,20 +192,8 @@ Result<Reply> getattr(FileCall& call) {
   ReadGrants grants(call, args.scope.at.has_value());
   fileproto::GetattrResult result;
   result.nodes.reserve(args.fids.size());
-  const Status looked = look_at(call, volume, args.scope, [&](CallView& view) -> Status {
-    result.nodes.clear();
-    for (const Fid& fid : args.fids) {
-      const auto node = view.node(fid.node);
-      if (!node) {
-        result.nodes.emplace_back(tl::unexpected(node.error()));
-        continue;
-      }
-      TROTH_TRY(auto described, describe(*node, view));
-      result.nodes.emplace_back(described);
-    }
-    return {};
-  });
-  TROTH_TRY_VOID(looked);
+  if (!answer_from_memory(call, volume, args, result.nodes))
+    TROTH_TRY_VOID(look_up_attributes(call, volume, args, result.nodes));
   std::vector<fileproto::Attributes*> nodes;
   for (auto& node : result.nodes) {
     if (node)

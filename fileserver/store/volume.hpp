@@ -259,6 +259,9 @@ class Volume {
   // Several questions of one moment, by the functions of meta/reads.hpp with the `At` given. As
   // with those, whatever is kept beyond the call must be copied.
   [[nodiscard]] Status view(common::db::FunctionRef<Status(ReadTx&, At)> look, At at = {});
+  // What view() shows now, as common::db::Database::read_state(): what was read under a number
+  // stands while it is still the answer. 0: that is about to change, or this volume holds back.
+  [[nodiscard]] std::uint64_t read_state() const;
   // Of that moment, or of a check inside a transaction.
   [[nodiscard]] Result<Content> content(ReadTx& tx, NodeId node, At at);
   [[nodiscard]] Result<std::string> read_link(ReadTx& tx, NodeId node, At at);

@@ -146,6 +146,11 @@ Status Volume::view(common::db::FunctionRef<Status(ReadTx&, At)> look, At at) {
   });
 }
 
+std::uint64_t Volume::read_state() const {
+  // Where commits are held back, what is visible changes apart from the database.
+  return parts_->options.hold_visible ? 0 : parts_->db->read_state();
+}
+
 Result<std::optional<Bytes>> Volume::setting(std::string_view key, At at) {
   return parts_->db->read([&](ReadTx& tx) -> Result<std::optional<Bytes>> {
     TROTH_TRY(const At when, parts_->resolve(tx, at, NodeId{}));

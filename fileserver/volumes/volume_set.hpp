@@ -19,6 +19,7 @@
 #include "common/result.hpp"
 #include "fileserver/store/volume.hpp"
 #include "fileserver/volumes/access_generation.hpp"
+#include "fileserver/volumes/node_memory.hpp"
 #include "fileserver/volumes/registry.hpp"
 #include "fileserver/volumes/volume_entry.hpp"
 
@@ -110,6 +111,9 @@ class VolumeSet {
   [[nodiscard]] VolumeEntryPtr find(std::string_view name) const;
   [[nodiscard]] std::vector<VolumeReport> list() const;
 
+  // What is known of nodes of volumes that are open.
+  [[nodiscard]] NodeMemory& nodes() { return nodes_; }
+
   // --- administration; each is stable when it returns ---
   struct Creation {
     std::string name;
@@ -170,6 +174,7 @@ class VolumeSet {
   void take_off(VolumeId id, Fid at);
 
   const std::unique_ptr<State> state_;
+  NodeMemory nodes_;
 };
 
 }  // namespace fileserver
