@@ -1,9 +1,11 @@
 // The file server that bench_promises measures: everything of the real one but its main program.
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cstdio>
 
@@ -11,6 +13,8 @@
 
 #include "bench/promises.hpp"
 #include "common/auth/session.hpp"
+#include "common/fileproto/block_names.hpp"
+#include "common/io/unique_fd.hpp"
 #include "common/metrics/registry.hpp"
 #include "common/rpc/server.hpp"
 #include "common/ticket/keytab.hpp"
@@ -55,35 +59,89 @@ std::uint64_t make_files(fsv::store::Volume& volume, int count) {
   return first;
 }
 
-// What transfers cost that read and write nothing: always the same memory.
-void add_bare_transfers(rpc::OperationTable& table) {
+// --- what transfers cost that do nothing, or only what nobody can leave out ---
+
+void hash_blocks(std::span<const std::byte> bytes) {
+  const auto parts = fileproto::parts_of_piece(0, bytes);
+  std::vector<fileproto::ContentName> names(parts.size());
+  must(fileproto::name_data_blocks(parts, names), "hashing");
+}
+
+// Files that grow as segments do, and stay: memory that is given back would be had sooner.
+class KeptBytes {
+ public:
+  explicit KeptBytes(std::string directory) : directory_(std::move(directory)) {}
+
+  void append(std::span<const std::byte> bytes) {
+    constexpr std::uint64_t kFile = 256 << 20;
+    constexpr std::uint64_t kAtOnce = 8 << 20;  // that the kernel is asked to begin writing
+    const MutexLock lock(mutex_);
+    if (!file_.valid() || at_ + bytes.size() > kFile) {
+      const std::string name = fmt::format("{}/kept-{}", directory_, ++files_);
+      file_ = UniqueFd(::open(name.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+      at_ = 0;
+    }
+    if (::pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(at_)) !=
+        static_cast<ssize_t>(bytes.size()))
+      die("writing bytes that are kept");
+    at_ += bytes.size();
+    if (at_ % kAtOnce == 0)
+      ::sync_file_range(file_.get(), static_cast<off_t>(at_ - kAtOnce), kAtOnce,
+                        SYNC_FILE_RANGE_WRITE);
+  }
+
+ private:
+  const std::string directory_;
+  Mutex mutex_;
+  UniqueFd file_ GUARDED_BY(mutex_);
+  std::uint64_t at_ GUARDED_BY(mutex_) = 0;
+  int files_ GUARDED_BY(mutex_) = 0;
+};
+
+// GET of always the same memory. "bound": hashed before it is sent, as whatever is stored must be.
+void add_bare_get(rpc::OperationTable& table, const std::string& name, bool hashed) {
   static const std::vector<std::byte> kBytes(kTransferred, std::byte{0x5A});
   rpc::Operation get;
   get.service = "file";
-  get.name = "bare-get";
+  get.name = name;
   get.kind = rpc::OperationClass::Bulk;
-  get.handler = [](rpc::Call& call) -> Result<rpc::Reply> {
+  get.handler = [hashed](rpc::Call& call) -> Result<rpc::Reply> {
     rpc::Reply reply;
     reply.source_size = call.args().at("size").get<std::uint64_t>();
-    reply.source = [left = reply.source_size](
+    reply.source = [hashed, left = reply.source_size](
                        std::span<std::byte>) mutable -> Result<std::span<const std::byte>> {
       const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(left, kTransferred));
       left -= part;
+      if (hashed)
+        hash_blocks(std::span(kBytes).first(part));
       return std::span(kBytes).first(part);
     };
     return reply;
   };
   add(table, std::move(get));
+}
+
+// PUT that throws all away; with `kept` it is hashed once and written to a file.
+void add_bare_put(rpc::OperationTable& table, const std::string& name,
+                  const std::shared_ptr<KeptBytes>& kept) {
   rpc::Operation put;
   put.service = "file";
-  put.name = "bare-put";
+  put.name = name;
   put.kind = rpc::OperationClass::Bulk;
   put.body_cap = 64 << 20;
   put.streamed = true;
-  put.handler = [](rpc::Call& call) -> Result<rpc::Reply> {
+  put.handler = [kept](rpc::Call& call) -> Result<rpc::Reply> {
     std::vector<std::byte> buffer(kTransferred);
+    std::size_t filled = 0;
     for (;;) {
-      TROTH_TRY(const std::size_t some, call.read_body(buffer));
+      TROTH_TRY(const std::size_t some, call.read_body(std::span(buffer).subspan(filled)));
+      filled += some;
+      if (kept && (filled == buffer.size() || (some == 0 && filled > 0))) {
+        hash_blocks(std::span(buffer).first(filled));
+        kept->append(std::span(buffer).first(filled));
+      }
+      if (filled == buffer.size())
+        filled = 0;
       if (some == 0)
         return rpc::Reply::text("{}");
     }
@@ -149,7 +207,11 @@ int serve(const ServerFiles& files) {
     };
     add(table, std::move(operation));
   }
-  add_bare_transfers(table);
+  const auto kept = std::make_shared<KeptBytes>(files.data);
+  add_bare_get(table, "bare-get", false);
+  add_bare_get(table, "bound-get", true);
+  add_bare_put(table, "bare-put", nullptr);
+  add_bare_put(table, "bound-put", kept);
   rpc::ServerOptions options;
   options.tls = context(tls::ClientCertificates::Optional);
   options.role = "fileserver";
