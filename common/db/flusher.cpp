@@ -90,25 +90,91 @@ Status Flusher::wait_stable(std::uint64_t number, Instant deadline) {
   }
   MutexLock lock(mutex_);
   while (stable_.load() < number) {
-    TROTH_TRY_VOID(poison_.check());
-    if (syncing_) {
-      const Duration left = deadline - clock_.now();
-      if (left <= Duration::zero()) {
-        return fail(ErrorCode::DeadlineExceeded,
-                    "commit {} is not known to be on the disk yet; it stays committed", number);
-      }
-      changed_.wait_for(mutex_, std::min<Duration>(left, 1s));
-      continue;
+    if (Status healthy = poison_.check(); !healthy) {
+      wake();  // this may be who was to sync for the others
+      return healthy;
     }
-    syncing_ = true;
-    lock.unlock();
-    const Status synced = sync_wal();
-    lock.lock();
-    syncing_ = false;
-    changed_.notify_all();
-    TROTH_TRY_VOID(synced);
+    if (!syncing_) {
+      TROTH_TRY_VOID(lead());
+    } else if (!wait_in_line(number, deadline)) {
+      return fail(ErrorCode::DeadlineExceeded,
+                  "commit {} is not known to be on the disk yet; it stays committed", number);
+    }
   }
   return {};
+}
+
+Status Flusher::lead() {
+  syncing_ = true;
+  Status synced;
+  {
+    const MutexUnlock unlocked(mutex_);
+    synced = sync_wal();
+  }
+  syncing_ = false;
+  wake();
+  return synced;
+}
+
+void Flusher::wake() {
+  Waiter* next = take_those_to_wake();
+  const MutexUnlock unlocked(mutex_);
+  while (next != nullptr) {
+    Waiter& waiter = *next;
+    next = waiter.next;  // once woken it is gone
+    waiter.woken.set();
+  }
+}
+
+// All who have what they wait for, or never will; and one more, to sync for the others.
+Flusher::Waiter* Flusher::take_those_to_wake() {
+  const std::uint64_t stable = stable_.load();
+  const bool all = poison_.is_set();
+  bool has_leader = false;
+  Waiter* taken = nullptr;
+  for (Waiter** place = &waiting_; *place != nullptr;) {
+    Waiter& waiter = **place;
+    if (!all && waiter.number > stable && std::exchange(has_leader, true)) {
+      place = &waiter.next;
+      continue;
+    }
+    *place = waiter.next;
+    waiter.listed = false;
+    waiter.next = taken;
+    taken = &waiter;
+  }
+  return taken;
+}
+
+void Flusher::unlist(Waiter& waiter) {
+  for (Waiter** place = &waiting_; *place != nullptr; place = &(*place)->next) {
+    if (*place != &waiter)
+      continue;
+    *place = waiter.next;
+    return;
+  }
+}
+
+bool Flusher::wait_in_line(std::uint64_t number, Instant deadline) {
+  Waiter self(number);
+  self.next = waiting_;
+  waiting_ = &self;
+  {
+    const MutexUnlock unlocked(mutex_);
+    for (bool over = false; !over;) {
+      const Duration left = deadline - clock_.now();
+      over = self.woken.wait_for(std::min<Duration>(left, 1s)) || left <= Duration::zero();
+    }
+  }
+  if (self.listed) {
+    unlist(self);
+    return false;
+  }
+  // Whoever took it off the list is about to touch it for the last time.
+  const MutexUnlock unlocked(mutex_);
+  while (!self.woken.wait_for(1s)) {
+  }
+  return true;
 }
 
 Status Flusher::write_mark(std::uint64_t stable, bool clean) {

@@ -10,6 +10,7 @@
 #include "common/db/poison.hpp"
 #include "common/db/stable_mark.hpp"
 #include "common/io/unique_fd.hpp"
+#include "common/sync/event.hpp"
 #include "common/sync/mutex.hpp"
 
 namespace common::db {
@@ -55,7 +56,25 @@ class Flusher {
   [[nodiscard]] Status close(bool clean);
 
  private:
+  // Who waits for somebody else's sync, on its own stack. Each is woken by itself, and only when
+  // there is something for it: woken all at once, they would queue for the lock and be woken for
+  // that again.
+  struct Waiter {
+    explicit Waiter(std::uint64_t number_) : number(number_) {}
+    const std::uint64_t number;
+    Waiter* next = nullptr;
+    bool listed = true;  // under the lock
+    Event woken;         // stable, or poisoned, or it has to sync itself
+  };
+
   void flush_main();
+  // Syncs, and wakes those whom that concerns.
+  [[nodiscard]] Status lead() REQUIRES(mutex_);
+  // Waits for whoever syncs now; false: the deadline has passed.
+  [[nodiscard]] bool wait_in_line(std::uint64_t number, Instant deadline) REQUIRES(mutex_);
+  void wake() REQUIRES(mutex_);
+  [[nodiscard]] Waiter* take_those_to_wake() REQUIRES(mutex_);
+  void unlist(Waiter& waiter) REQUIRES(mutex_);
   [[nodiscard]] Status sync_wal();
   [[nodiscard]] Status write_mark(std::uint64_t stable, bool clean);
   struct Round {
@@ -74,7 +93,8 @@ class Flusher {
   std::atomic<std::uint64_t> stable_;
   std::atomic<bool> asleep_{false};  // the thread waits for the first commit after all was stable
   Mutex mutex_;
-  CondVar changed_;
+  CondVar changed_;  // for the thread alone
+  Waiter* waiting_ GUARDED_BY(mutex_) = nullptr;
   bool syncing_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool mark_held_ GUARDED_BY(mutex_);

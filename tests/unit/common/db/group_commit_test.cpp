@@ -1,4 +1,5 @@
 #include <atomic>
+#include <cerrno>
 #include <optional>
 #include <stdexcept>
 #include <thread>
@@ -161,6 +162,49 @@ TEST_CASE("commits and waits for stability from many threads agree") {
   CHECK(*count(*db) == 400);
   CHECK_OK(db->sync(soon()));
   CHECK(db->stable() == db->committed());
+}
+
+TEST_CASE("who waits while somebody else syncs is woken by that, or syncs for all the others") {
+  const TemporaryDirectory directory;
+  ScriptedDisk disk;
+  auto db = *open_db(directory, {.flush_interval = 1h, .probe = &disk});
+  common::Event syncing;
+  common::Event release;
+  std::atomic<int> syncs{0};
+  int outcome = 0;
+  disk.set({.write = nullptr, .sync = [&](DiskFile file) {
+              if (file != DiskFile::Wal || syncs++ != 0)
+                return 0;
+              syncing.set();
+              CHECK(release.wait_for(30s));
+              return outcome;
+            }});
+  const auto wait_many = [&](std::vector<std::thread>& threads, std::uint64_t number) {
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&, number] {
+        const Status stable = db->wait_stable(number, soon());
+        CHECK(stable.has_value() == (outcome == 0));
+        CHECK((!stable || db->stable() >= number));
+      });
+    }
+  };
+  SUBCASE("and it succeeds") {}
+  SUBCASE("and it fails") {
+    outcome = EIO;
+  }
+  std::vector<std::thread> threads;
+  const std::uint64_t first = *put(*db, 1, "first");
+  wait_many(threads, first);
+  CHECK(syncing.wait_for(30s));
+  const std::uint64_t second = *put(*db, 2, "second");
+  wait_many(threads, second);
+  // Nobody is held up by another's sync beyond the own deadline.
+  CHECK_FAILS(db->wait_stable(second, soon(5ms)), ErrorCode::DeadlineExceeded);
+  release.set();
+  for (auto& thread : threads)
+    thread.join();
+  CHECK(syncs == (outcome == 0 ? 2 : 1));
+  CHECK(db->health().has_value() == (outcome == 0));
 }
 
 TEST_CASE("db-writer without memory fails a group's commits, and not the process (F35)") {
