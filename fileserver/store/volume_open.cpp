@@ -42,6 +42,7 @@ Status Volume::Parts::open_database() {
   common::db::Options how;
   how.application_id = kVolumeApplicationId;
   how.readers = options.readers;
+  how.reader_cache_kib = kReaderCacheKib;
   how.longest_read = kLongestRead;
   how.flush_interval = options.flush_interval;
   how.checkpoint_pages = options.checkpoint_pages;
