@@ -199,8 +199,11 @@ FlipOutcome FlipVolume::look(const std::string& copy, bool fsck, std::string& wh
     why = report.error().message;
     return FlipOutcome::Found;
   }
-  if (!report->is_sound()) {
-    why = report->findings.empty() ? "" : report->findings.front().what;
+  for (const Finding& finding : report->findings) {
+    // That it was not closed in order is always so: the look has just left it.
+    if (finding.invariant == "recovery" || finding.invariant == "I2")
+      continue;
+    why = finding.what;
     return FlipOutcome::Found;
   }
   return FlipOutcome::Unused;

@@ -60,6 +60,15 @@ Status note_unclean(Check& check) {
   return {};
 }
 
+// Records tell for themselves where they belong; a header that is not right is a sign, and no loss.
+void note_headers(Check& check) {
+  for (const SegmentInfo& segment : check.segments->list()) {
+    if (!segment.header_ok)
+      check.found("I9", fmt::format("the header of segment {} is damaged", segment.number), false,
+                  true);
+  }
+}
+
 Status count(Check& check) {
   const auto look = [&](ReadTx& tx) -> Status {
     TROTH_TRY(auto row, tx.query("SELECT (SELECT count(*) FROM node), (SELECT count(*) FROM "
@@ -79,6 +88,7 @@ Status run(Check& check) {
   TROTH_TRY_VOID(check.db->check(common::db::Database::CheckDepth::Full));
   TROTH_TRY_VOID(count(check));
   TROTH_TRY_VOID(note_unclean(check));
+  note_headers(check);
   if (check.options.repair)
     TROTH_TRY_VOID(repair_index(check));
   check.say("rows");

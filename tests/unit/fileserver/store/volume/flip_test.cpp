@@ -34,6 +34,21 @@ void flip_some(FlipState state) {
 
 }  // namespace
 
+TEST_CASE("F13: fsck names each damaged byte of a segment, its header's too") {
+  const test_support::TempDir directory;
+  const FlipVolume volume(directory.path().string(), FlipState::Closed);
+  // Segments come last; of this volume there is one.
+  for (std::uint64_t byte = volume.bytes() - 1;;) {
+    const FlipVolume::Flip flip = volume.flip(byte, static_cast<unsigned>(byte % 8), true);
+    CAPTURE(flip.offset);
+    REQUIRE(flip.file.ends_with(".seg"));
+    CHECK(flip.outcome != FlipOutcome::Unused);
+    if (flip.offset == 0)
+      break;
+    byte -= flip.offset > 70 ? 7 : 1;
+  }
+}
+
 TEST_CASE("F13, F10: no flipped bit of a closed volume goes unnoticed or gets served") {
   flip_some(FlipState::Closed);
 }
