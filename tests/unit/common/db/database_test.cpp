@@ -318,15 +318,19 @@ TEST_CASE("connections that have read do not keep the WAL from being copied and 
       });
     }));
   };
-  for (int i = 0; i < 1'000; ++i) {
-    if (i % 10 == 0)
-      read_with_all();
-    REQUIRE_OK(put(*db, i, value));
+  int written = 0;
+  for (int round = 0; round < 5; ++round) {
+    read_with_all();
+    const std::uint64_t before = db->status().checkpoints;
+    // However late the thread that copies gets its turn, nobody reads when it does.
+    for (int i = 0; i < 60; ++i)
+      REQUIRE_OK(put(*db, written++, value));
+    const Instant end = soon();
+    while (db->status().checkpoints == before && system_clock().now() < end)
+      std::this_thread::yield();
+    CHECK(db->status().checkpoints > before);
+    CHECK(db->status().blocked_checkpoints == 0);
   }
-  const auto status = db->status();
-  CHECK(status.checkpoints >= 3);
-  CHECK(status.blocked_checkpoints == 0);
-  CHECK(std::filesystem::file_size(directory.db() + "-wal") < 1'000'000);
 }
 
 TEST_CASE("what readers see has a number, which changes with each commit and with nothing else") {
