@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "common/fileproto/block_names.hpp"
 #include "fileserver/content/stagings.hpp"
 #include "tests/unit/fileserver/changes/change_fixture.hpp"
 
@@ -239,7 +240,7 @@ TEST_CASE_FIXTURE(ContentFixture,
   fileserver::StagingCall own{store(), {{}, 10}, {10, {}}, 10, clock, soon(), {}};
   own.owner.mount.bytes[0] = std::byte{1};
   const std::string bytes(400'000, 'x');
-  const auto digest = common::crypto::sha256(common::as_bytes(bytes));
+  const auto digest = common::fileproto::hash_of_piece(0, common::as_bytes(bytes));
   REQUIRE_OK(digest);
   const auto upload = [&](NodeId node) -> common::Status {
     TROTH_TRY(auto piece, fileserver::StagedPiece::begin(own, node, 0, bytes.size()));
