@@ -3,12 +3,13 @@
 #include "fileserver/access/judge.hpp"
 
 #include <cerrno>
+#include <chrono>
 
 namespace fileserver::access {
 namespace {
 
-// Deeper than any volume has nodes: only a damaged one has a way that long.
-constexpr std::uint64_t kMostSteps = std::uint64_t{1} << 32;
+using common::ErrorCode;
+
 // So many directories of one way are kept in the cache; who goes on from there finds the others.
 constexpr std::size_t kKeptOfOneWay = 64;
 
@@ -25,38 +26,60 @@ Result<Verdict> Judge::has(Need need, const Attributes& node) {
   return may(context_.caller, need, node, governor.acl(), governor.directory);
 }
 
-Judge::Way Judge::kept(NodeId directory) {
-  if (context_.cache == nullptr || !context_.generation)
-    return Way::Closed;
-  return context_.cache->find({{context_.volume, directory}, context_.caller.fingerprint()},
-                              *context_.generation);
+// Whether others may go by what is found out of it.
+bool Judge::is_shared(NodeId directory) const {
+  return context_.cache != nullptr && context_.generation &&
+         !context_.source.is_provisional(directory);
 }
 
-void Judge::keep(NodeId directory, Way way) {
-  if (context_.cache != nullptr && context_.generation)
+Judge::Known Judge::kept(NodeId directory) const {
+  if (is_shared(directory))
+    return context_.cache->find({{context_.volume, directory}, context_.caller.fingerprint()},
+                                *context_.generation);
+  const auto found = own_.find(directory);
+  return found == own_.end() ? Known{} : found->second;
+}
+
+void Judge::keep(NodeId directory, const Known& known) {
+  if (is_shared(directory))
     context_.cache->keep({{context_.volume, directory}, context_.caller.fingerprint()},
-                         *context_.generation, way);
+                         *context_.generation, known);
+  else
+    own_[directory] = known;
 }
 
-Result<Judge::Way> Judge::open_way(NodeId directory) {
+Status Judge::take_step() {
+  if (!context_.most_steps || ++steps_ <= *context_.most_steps)
+    return {};
+  return tl::unexpected(common::Error{ErrorCode::Overloaded,
+                                      "rights have changed on a long way: try again",
+                                      std::chrono::milliseconds(50)});
+}
+
+Result<Judge::Known> Judge::open_way(NodeId directory) {
   struct Passed {
     NodeId directory;
     bool by_administration = false;
   };
   std::vector<Passed> passed;
-  Way way = Way::Open;
+  Known above{Way::Open, 0};
   bool by_administration = false;
-  for (std::uint64_t step = 0; step < kMostSteps; ++step) {
-    if (const Way above = kept(directory); above != Way::Closed) {
-      way = above;
+  std::uint32_t steps = 0;
+  for (;; ++steps) {
+    if (const Known known = kept(directory); known.way != Way::Closed) {
+      above = known;
       break;
     }
+    if (steps > store::kMaxDepth)
+      return Known{Way::Closed, steps};
+    if (!context_.source.is_provisional(directory))
+      TROTH_TRY_VOID(take_step());
     TROTH_TRY(const auto node, context_.source.attributes(directory));
     if (!node || !is_directory(*node))
-      return Way::Closed;
+      return Known{};
     TROTH_TRY(const Verdict verdict, has(Need::Search, *node));
     if (!verdict.allowed)
-      return Way::Closed;
+      return Known{};
     if (passed.size() < kKeptOfOneWay)
       passed.push_back({directory, verdict.by_administration()});
     by_administration = by_administration || verdict.by_administration();
@@ -64,28 +87,32 @@ Result<Judge::Way> Judge::open_way(NodeId directory) {
       break;
     directory = node->home;
   }
+  const std::uint32_t depth = above.depth + steps;
+  if (depth > store::kMaxDepth)
+    return Known{Way::Closed, depth};
   // Each knows what it and those above it needed: from the top down. Where some found no room, the
   // others are below them and need what all did.
+  Way way = above.way;
   const bool some_lack = passed.size() == kKeptOfOneWay;
   if (by_administration && some_lack)
     way = Way::ByAdministration;
-  for (auto each = passed.rbegin(); each != passed.rend(); ++each) {
-    if (each->by_administration)
+  for (std::size_t i = passed.size(); i-- > 0;) {
+    if (passed[i].by_administration)
       way = Way::ByAdministration;
-    keep(each->directory, way);
+    keep(passed[i].directory, {way, depth - static_cast<std::uint32_t>(i)});
   }
-  return way;
+  return Known{way, depth};
 }
 
-Result<Judge::Way> Judge::way_to(const Attributes& node) {
+Result<Judge::Known> Judge::way_to(const Attributes& node) {
   if (node.node == store::kRootNode)
-    return Way::Open;
+    return Known{Way::Open, 0};
   if (context_.via && !is_directory(node) && *context_.via != node.home) {
     TROTH_TRY(const bool linked, context_.source.has_link(*context_.via, node.node));
     if (linked) {
-      TROTH_TRY(const Way way, open_way(*context_.via));
-      if (way != Way::Closed)
-        return way;
+      TROTH_TRY(const Known known, open_way(*context_.via));
+      if (known.way != Way::Closed)
+        return known;
     }
   }
   return open_way(node.home);
@@ -97,10 +124,11 @@ Result<Verdict> Judge::reach(const Attributes& node) {
       return Verdict{};
     return Verdict::refuse(Rule::Nameless, ENOENT, node);
   }
-  TROTH_TRY(const Way way, way_to(node));
-  if (way == Way::Closed)
-    return Verdict::refuse(Rule::Path, ENOENT, node);
-  return way == Way::Open ? Verdict{} : Verdict::allow(Rule::Administrator, node);
+  TROTH_TRY(const Known known, way_to(node));
+  if (known.way == Way::Closed)
+    return known.depth > store::kMaxDepth ? Verdict::refuse(Rule::TooDeep, ENAMETOOLONG, node)
+                                          : Verdict::refuse(Rule::Path, ENOENT, node);
+  return known.way == Way::Open ? Verdict{} : Verdict::allow(Rule::Administrator, node);
 }
 
 Result<Verdict> Judge::all(const Attributes& node, std::initializer_list<Need> needs) {

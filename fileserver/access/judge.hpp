@@ -12,6 +12,7 @@
 // pass from the same moment.
 
 #include <functional>
+#include <unordered_map>
 
 #include "fileserver/access/path_cache.hpp"
 #include "fileserver/access/rules.hpp"
@@ -30,6 +31,8 @@ struct JudgeContext {
   // not kept.
   PathCache* cache = nullptr;
   std::optional<std::uint64_t> generation = std::nullopt;
+  // How many directories may be read on all its ways; Overloaded beyond.
+  std::optional<std::size_t> most_steps = std::nullopt;
   // Whether this caller has a node without a name open, or stages it, in this session.
   std::function<bool(NodeId)> holds = {};
 };
@@ -63,7 +66,8 @@ struct Permissions {
   std::uint8_t rights = 0;      // of the list
 };
 
-// One call's; one thread. Failures are those of the source.
+// One call's look at one moment, for it keeps what it has found; one thread. Failures are those of
+// the source.
 class Judge {
  public:
   explicit Judge(const JudgeContext& context) : context_(context) {}
@@ -125,10 +129,15 @@ class Judge {
 
   // May this directory and each one above be searched? Walks up, without recursion.
   using Way = PathCache::Way;
-  Result<Way> open_way(NodeId directory);
-  Result<Way> way_to(const Attributes& node);
-  [[nodiscard]] Way kept(NodeId directory);
-  void keep(NodeId directory, Way way);
+  using Known = PathCache::Known;
+  Result<Known> open_way(NodeId directory);
+  Result<Known> way_to(const Attributes& node);
+  [[nodiscard]] Known kept(NodeId directory) const;
+  void keep(NodeId directory, const Known& known);
+  [[nodiscard]] bool is_shared(NodeId directory) const;
+  Status take_step();
+  // A directory that is to be in this one.
+  Result<Verdict> room_below(const Attributes& directory);
 
   Result<Verdict> sticky(const Attributes& directory, const Attributes& victim);
   Result<Verdict> leave(const RenameEnd& end);
@@ -137,6 +146,9 @@ class Judge {
   Result<Verdict> set_owner(const Attributes& node, const AttributeWish& wish);
 
   const JudgeContext context_;
+  std::size_t steps_ = 0;
+  // Of this moment, where nothing is kept for others.
+  std::unordered_map<NodeId, Known> own_;
 };
 
 // What an attribute change does to the mode, which the caller of the store must add to it.

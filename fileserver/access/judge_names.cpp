@@ -7,11 +7,24 @@
 namespace fileserver::access {
 Result<Verdict> Judge::make(const Attributes& directory, NodeKind kind) {
   TROTH_TRY(const Verdict verdict, all(directory, {Need::Search, Need::Insert}));
+  if (verdict.allowed && kind == NodeKind::Directory) {
+    TROTH_TRY(const Verdict room, room_below(directory));
+    if (!room.allowed)
+      return room;
+  }
   const bool device = kind == NodeKind::CharacterDevice || kind == NodeKind::BlockDevice;
   if (!verdict.allowed || !device)
     return verdict;
   return context_.caller.is_administrator() ? Verdict::allow(Rule::Administrator, directory)
                                             : Verdict::refuse(Rule::Device, EPERM, directory);
+}
+
+// Not how deep the directories are that one brings along which is moved: those that come to lie too
+// deep are nobody's to get at.
+Result<Verdict> Judge::room_below(const Attributes& directory) {
+  TROTH_TRY(const Known known, open_way(directory.node));
+  return known.depth < store::kMaxDepth ? Verdict{}
+                                        : Verdict::refuse(Rule::TooDeep, ENAMETOOLONG, directory);
 }
 
 Result<Verdict> Judge::link(const Attributes& node, const Attributes& directory) {
@@ -78,6 +91,9 @@ Result<Verdict> Judge::move_itself(const RenameEnd& end, const RenameEnd& other)
       end.directory.node == other.directory.node) {
     return Verdict{};
   }
+  TROTH_TRY(const Verdict room, room_below(other.directory));
+  if (!room.allowed)
+    return room;
   return has(Need::MoveItself, *end.node);
 }
 

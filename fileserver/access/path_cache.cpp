@@ -32,23 +32,23 @@ PathCache::Shard& PathCache::shard_of(const Key& key) {
   return shards_[Hash{}(key) >> 32 & (kShards - 1)];
 }
 
-PathCache::Way PathCache::find(const Key& key, std::uint64_t generation) {
+PathCache::Known PathCache::find(const Key& key, std::uint64_t generation) {
   Shard& shard = shard_of(key);
   const common::MutexLock lock(shard.mutex);
   if (const auto found = shard.young.find(key); found != shard.young.end())
-    return found->second.generation == generation ? found->second.way : Way::Closed;
+    return found->second.generation == generation ? found->second.known : Known{};
   const auto found = shard.old.find(key);
   if (found == shard.old.end() || found->second.generation != generation)
-    return Way::Closed;
+    return {};
   const Entry entry = found->second;
   put(shard, key, entry);
-  return entry.way;
+  return entry.known;
 }
 
-void PathCache::keep(const Key& key, std::uint64_t generation, Way way) {
+void PathCache::keep(const Key& key, std::uint64_t generation, const Known& known) {
   Shard& shard = shard_of(key);
   const common::MutexLock lock(shard.mutex);
-  put(shard, key, {generation, way});
+  put(shard, key, {generation, known});
 }
 
 void PathCache::put(Shard& shard, const Key& key, const Entry& entry) {
@@ -60,12 +60,12 @@ void PathCache::put(Shard& shard, const Key& key, const Entry& entry) {
 }
 
 std::optional<bool> PathCache::find_governed(common::Fid directory, std::uint64_t generation) {
-  const Way way = find(of_directory(directory), generation);
+  const Way way = find(of_directory(directory), generation).way;
   return way == Way::Closed ? std::nullopt : std::optional(way == Way::ByAdministration);
 }
 
 void PathCache::keep_governed(common::Fid directory, std::uint64_t generation, bool governed) {
-  keep(of_directory(directory), generation, governed ? Way::ByAdministration : Way::Open);
+  keep(of_directory(directory), generation, {governed ? Way::ByAdministration : Way::Open, 0});
 }
 
 std::size_t PathCache::size() {

@@ -30,11 +30,16 @@ class PathCache {
     Caller::Fingerprint caller{};
     friend bool operator==(const Key&, const Key&) = default;
   };
-  // How a caller came to the end of a way.
+  // How a caller came to the end of a way, which has so many directories below the root.
   enum class Way : std::uint8_t { Closed, Open, ByAdministration };
+  struct Known {
+    Way way = Way::Closed;
+    std::uint32_t depth = 0;
+    friend bool operator==(const Known&, const Known&) = default;
+  };
   // Closed: not known.
-  [[nodiscard]] Way find(const Key& key, std::uint64_t generation);
-  void keep(const Key& key, std::uint64_t generation, Way way);
+  [[nodiscard]] Known find(const Key& key, std::uint64_t generation);
+  void keep(const Key& key, std::uint64_t generation, const Known& known);
 
   // Whether a list governs a directory, which changes with the generation, too; nullopt: not known.
   [[nodiscard]] std::optional<bool> find_governed(common::Fid directory, std::uint64_t generation);
@@ -48,7 +53,7 @@ class PathCache {
   };
   struct Entry {
     std::uint64_t generation = 0;
-    Way way = Way::Closed;
+    Known known;
   };
   using Table = std::unordered_map<Key, Entry, Hash>;
   // When the young half is full it becomes the old one, and what was not asked for since goes.

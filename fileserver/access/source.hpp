@@ -26,6 +26,8 @@ class Source {
   [[nodiscard]] virtual Result<std::optional<Acl>> list(NodeId directory) = 0;
   // Whether a node that is no directory has a name in this one.
   [[nodiscard]] virtual Result<bool> has_link(NodeId directory, NodeId node) = 0;
+  // It is not there yet, and may never be: nobody else may hear of it.
+  [[nodiscard]] virtual bool is_provisional(NodeId) const { return false; }
 };
 
 // The rows of a volume, in a transaction that outlives it. nullopt: the present ones.

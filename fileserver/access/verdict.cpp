@@ -110,6 +110,8 @@ std::string sentence(const Verdict& verdict, const Caller& caller) {
       return "you are an administrator";
     case Rule::Path:
       return "there is no such node, or a directory on the way to it is closed to you";
+    case Rule::TooDeep:
+      return fmt::format("at most {} directories lie one in another", store::kMaxDepth);
     case Rule::Nameless:
       return "a node without a name is for who has it open or stages it";
     case Rule::Sticky:

@@ -39,6 +39,7 @@ enum class Rule : std::uint8_t {
   OwnFile,          // its owner fetches and stores it whatever its bits say
   Administrator,    // nothing else would have allowed it
   Path,             // a directory on the way is closed
+  TooDeep,          // more directories lie one in another than may
   Nameless,         // a node without a name, and no handle or staging of this caller's
   Sticky,           // of a sticky directory: the owners of the entry and of the directory only
   Owner,            // for the owner, or who has `a`

@@ -49,6 +49,9 @@ inline constexpr std::size_t kMaxSymlink = 4095;
 inline constexpr std::size_t kMaxXattrName = 255;
 inline constexpr std::size_t kMaxXattrValue = 64 * 1024;
 inline constexpr std::uint32_t kMaxLinks = 65'000;
+// Directories one in another, below the root: ways are walked directory by directory. What is moved
+// may take deeper ones with it, which nobody gets at before it is moved back.
+inline constexpr std::uint32_t kMaxDepth = 10'000;
 // Position of an operation in its commit is part of a content id.
 inline constexpr std::size_t kMaxOperations = 4096;
 

@@ -74,11 +74,21 @@ struct Caller {
   SessionId session;
 };
 
+// A node that is held from the commit on that makes it, so that no upkeep comes between.
+struct Hold {
+  NodeId node;
+  bool pin = false;  // at this commit's seq, for the caller's session: as Volume::pin
+  // As Volume::keep.
+  std::optional<MountId> keeper;
+  std::int64_t until = 0;
+};
+
 struct CommitRequest {
   Caller caller;
   std::optional<OperationKey> key;  // makes it exactly-once
   std::vector<Condition> conditions;
   std::vector<Operation> operations;
+  std::vector<Hold> holds;   // of nodes that operations make; not of a retry. ResourceExhausted
   Upload* upload = nullptr;  // of the contents that operations name
   // Growth is taken from the session's reservation first (R8).
   bool draw_reservation = false;
@@ -324,6 +334,8 @@ class Volume {
     std::uint64_t bytes = 0;
   };
   [[nodiscard]] Result<Reservation> reservation(SessionId session);
+  // Of all sessions that have any; ascending.
+  [[nodiscard]] Result<std::vector<std::pair<SessionId, Reservation>>> reservations();
   // Frees what it holds; upkeep ends orphans that nobody holds any more.
   [[nodiscard]] Status end_session(SessionId session);
   // Those that hold anything: after a restart the owner ends those that do not come back.
@@ -338,6 +350,7 @@ class Volume {
     NodeId node;
     std::int64_t until = 0;
     std::uint64_t allocated = 0;
+    std::uint32_t uid = 0;
   };
   [[nodiscard]] Result<std::vector<Kept>> kept();
 

@@ -253,6 +253,22 @@ Status Volume::Parts::enter_blocks(WriteTx& tx, Seq seq, const Upload& upload) {
   return write_blocks(tx, seq, upload, may_move());
 }
 
+Status Volume::Parts::take_holds(WriteTx& tx, const CommitRequest& request, Seq seq) const {
+  for (const Hold& hold : request.holds) {
+    if (hold.pin) {
+      if (pins.load() >= static_cast<std::int64_t>(options.max_pins))
+        return fail(ErrorCode::ResourceExhausted, "too many files are held open");
+      TROTH_TRY_VOID(tx.run("INSERT INTO pin(session, node, seq, count) VALUES (?, ?, ?, 1)",
+                            static_cast<std::int64_t>(request.caller.session.value),
+                            hold.node.value, seq.value));
+    }
+    if (hold.keeper)
+      TROTH_TRY_VOID(tx.run("REPLACE INTO keeper(node, mount, until) VALUES (?, ?, ?)",
+                            hold.node.value, ByteView(hold.keeper->bytes), hold.until));
+  }
+  return {};
+}
+
 Result<CommitReply> Volume::Parts::commit_in(WriteTx& tx, const CommitRequest& request,
                                              bool& out_of_reserve) {
   out_of_reserve = false;
@@ -287,6 +303,8 @@ Result<CommitReply> Volume::Parts::commit_in(WriteTx& tx, const CommitRequest& r
   TROTH_TRY(Executed executed, execute(tx, context, request.operations));
   if (request.check_touched)
     TROTH_TRY_VOID(request.check_touched(executed.nodes));
+  // Before the quota, which does not count what is kept.
+  TROTH_TRY_VOID(take_holds(tx, request, context.seq));
   TROTH_TRY_VOID(check_quota(tx, request, context.before, executed));
   CommitHeader header{
       context.seq, context.epoch, context.time, request.caller.principal, request.caller.session,
@@ -335,8 +353,11 @@ Result<CommitReply> Volume::Parts::commit(const CommitRequest& request) {
       entered(done->number, *request.upload);
     CommitReply reply = std::move(done->value);
     reply.number = done->number;
-    if (!reply.replayed)
+    if (!reply.replayed) {
       committed(done->number, reply.seq);
+      pins.fetch_add(std::count_if(request.holds.begin(), request.holds.end(),
+                                   [](const Hold& hold) { return hold.pin; }));
+    }
     TROTH_FAILPOINT("store.commit.before_reply");
     // It is committed whatever happens here; should reserving fail, the next one will say so. A
     // retry changes nothing at all.

@@ -99,6 +99,7 @@ struct Volume::Parts {
                                               bool& out_of_reserve);
   [[nodiscard]] Result<std::optional<CommitReply>> replay_in(ReadTx& tx,
                                                              const CommitRequest& request);
+  [[nodiscard]] Status take_holds(WriteTx& tx, const CommitRequest& request, Seq seq) const;
   [[nodiscard]] Status check_quota(WriteTx& tx, const CommitRequest& request, const Head& before,
                                    const Executed& executed);
   [[nodiscard]] Status check_room() const;

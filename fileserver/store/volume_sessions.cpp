@@ -135,6 +135,21 @@ Result<Volume::Reservation> Volume::reservation(SessionId session) {
   });
 }
 
+Result<std::vector<std::pair<SessionId, Volume::Reservation>>> Volume::reservations() {
+  using All = std::vector<std::pair<SessionId, Reservation>>;
+  return parts_->db->read([](ReadTx& tx) -> Result<All> {
+    TROTH_TRY(auto rows, tx.query("SELECT session, nodes, bytes FROM reservation ORDER BY 1"));
+    All all;
+    for (;;) {
+      TROTH_TRY(const bool more, rows.step());
+      if (!more)
+        return all;
+      all.emplace_back(SessionId{static_cast<std::uint64_t>(rows.column_int64(0))},
+                       Reservation{rows.column_uint64(1), rows.column_uint64(2)});
+    }
+  });
+}
+
 Status Volume::end_session(SessionId session) {
   Parts& parts = *parts_;
   const auto change = [&](WriteTx& tx) -> Result<std::int64_t> {
@@ -180,9 +195,10 @@ Status Volume::keep(const MountId& mount, NodeId node, std::int64_t until) {
 
 Result<std::vector<Volume::Kept>> Volume::kept() {
   return parts_->db->read([](ReadTx& tx) -> Result<std::vector<Kept>> {
-    TROTH_TRY(auto rows, tx.query("SELECT k.mount, k.node, k.until, coalesce(n.allocated, n.size) "
-                                  "FROM keeper k JOIN node n ON n.id = k.node "
-                                  "ORDER BY k.node, k.mount"));
+    TROTH_TRY(auto rows,
+              tx.query("SELECT k.mount, k.node, k.until, coalesce(n.allocated, n.size), n.uid "
+                       "FROM keeper k JOIN node n ON n.id = k.node "
+                       "ORDER BY k.node, k.mount"));
     std::vector<Kept> kept;
     for (;;) {
       TROTH_TRY(const bool more, rows.step());
@@ -195,6 +211,7 @@ Result<std::vector<Volume::Kept>> Volume::kept() {
       one.node = NodeId{rows.column_uint64(1)};
       one.until = rows.column_int64(2);
       one.allocated = rows.column_uint64(3);
+      one.uid = static_cast<std::uint32_t>(rows.column_uint64(4));
     }
   });
 }

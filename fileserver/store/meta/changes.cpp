@@ -35,6 +35,16 @@ Result<Changes::Node*> Changes::directory(NodeId id) {
   return found;
 }
 
+Result<NodeId> Changes::home_of(NodeId id) {
+  if (const auto found = nodes_.find(id); found != nodes_.end())
+    return found->second.now.attributes.home;
+  TROTH_TRY(auto row, tx_.query("SELECT home FROM node WHERE id = ?", id.value));
+  TROTH_TRY(const bool any, row.step());
+  if (!any)
+    return fail(ErrorCode::NotFound, "there is no node {}", id.value);
+  return NodeId{row.column_uint64(0)};
+}
+
 Result<Changes::Node*> Changes::add_node(const NodeRow& row) {
   const auto [place, is_new] = nodes_.try_emplace(row.attributes.node);
   if (!is_new)

@@ -27,6 +27,8 @@ class Changes {
   [[nodiscard]] Result<Node*> node(NodeId id);
   // The same, and it must be a directory that has a name, or the root.
   [[nodiscard]] Result<Node*> directory(NodeId id);
+  // The directory that has it, as this commit leaves it so far, without keeping the node.
+  [[nodiscard]] Result<NodeId> home_of(NodeId id);
   // A node that must not exist yet.
   [[nodiscard]] Result<Node*> add_node(const NodeRow& row);
   // Its attributes changed: writes its row and sets ctime.

@@ -86,8 +86,7 @@ Status check_not_below(Changes& changes, NodeId node, NodeId forbidden) {
       return fail_posix(EINVAL, "a directory cannot be moved into itself");
     if (node == kRootNode)
       return {};
-    TROTH_TRY(const Node* const directory, changes.node(node));
-    node = directory->now.attributes.home;
+    TROTH_TRY(node, changes.home_of(node));
   }
   return fail(ErrorCode::Corrupt, "node {} does not lead to the root", node.value);
 }
@@ -150,7 +149,7 @@ struct Ends {
 Status exchange(Changes& changes, const Rename& op, const Ends& ends) {
   if (ends.target == nullptr)
     return fail_posix(ENOENT, "there is no \"{}\"", op.to_name);
-  if (is_directory(*ends.target))
+  if (is_directory(*ends.target) && ends.from != ends.to)
     TROTH_TRY_VOID(check_not_below(changes, op.from_parent, ends.target->now.attributes.node));
   TROTH_TRY_VOID(changes.remove_entry(op.from_parent, op.from_name));
   TROTH_TRY_VOID(changes.remove_entry(op.to_parent, op.to_name));
@@ -293,7 +292,8 @@ Status execute_rename(Changes& changes, Rename& op) {
     TROTH_TRY(ends.target, changes.node(target->child));
   }
   if (is_directory(*ends.moved)) {
-    TROTH_TRY_VOID(check_not_below(changes, op.to_parent, moved.child));
+    if (ends.from != ends.to)
+      TROTH_TRY_VOID(check_not_below(changes, op.to_parent, moved.child));
     if (ends.from != ends.to && ends.to->now.attributes.links >= kMaxLinks)
       return fail_posix(EMLINK, "a directory holds at most {} others", kMaxLinks - 2);
   }

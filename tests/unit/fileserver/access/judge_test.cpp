@@ -113,15 +113,15 @@ TEST_CASE("verdicts on directories are kept under their generation only") {
 TEST_CASE("the cache is bounded, and forgets who does not come back first") {
   PathCache cache(1'024);
   const PathCache::Key mine{{VolumeId(1), NodeId(1)}, user(10'001).fingerprint()};
-  cache.keep(mine, 7, PathCache::Way::Open);
+  cache.keep(mine, 7, {PathCache::Way::Open, 0});
   for (std::uint64_t id = 2; id < 50'000; ++id) {
-    cache.keep({{VolumeId(1), NodeId(id)}, mine.caller}, 7, PathCache::Way::Open);
+    cache.keep({{VolumeId(1), NodeId(id)}, mine.caller}, 7, {PathCache::Way::Open, 0});
     if (id % 16 == 0)
-      CHECK(cache.find(mine, 7) == PathCache::Way::Open);
+      CHECK(cache.find(mine, 7).way == PathCache::Way::Open);
   }
   CHECK(cache.size() <= 1'024);
-  CHECK(cache.find(mine, 8) == PathCache::Way::Closed);
-  CHECK(cache.find({{VolumeId(2), NodeId(1)}, mine.caller}, 7) == PathCache::Way::Closed);
+  CHECK(cache.find(mine, 8).way == PathCache::Way::Closed);
+  CHECK(cache.find({{VolumeId(2), NodeId(1)}, mine.caller}, 7).way == PathCache::Way::Closed);
 }
 
 TEST_CASE("that only administration opened the way is known from the cache, too") {
@@ -141,6 +141,74 @@ TEST_CASE("that only administration opened the way is known from the cache, too"
   }
 }
 
+TEST_CASE("F62: directories lie one in another as deep as is said, and no deeper") {
+  constexpr std::uint64_t kDeepest = fileserver::store::kMaxDepth;  // the root is number 1
+  MemorySource source;
+  for (std::uint64_t id = 2; id <= kDeepest + 3; ++id)
+    source.add(node(id, NodeKind::Directory, 0777, 0, 0, id - 1));
+  source.add(node(20'000, NodeKind::Directory, 0777, 0, 0, 1));
+  source[1].mode = 0777;
+  const Caller caller = user(10'002);
+  PathCache cache;
+  const auto judge = [&](std::optional<std::uint64_t> generation) {
+    return Judge({.caller = caller,
+                  .source = source,
+                  .volume = VolumeId(1),
+                  .cache = &cache,
+                  .generation = generation});
+  };
+  const auto check = [&](std::optional<std::uint64_t> generation) {
+    const auto make = [&](std::uint64_t in, NodeKind kind) {
+      return errno_of(judge(generation).make(source[in], kind));
+    };
+    CHECK(make(kDeepest, NodeKind::Directory) == 0);
+    CHECK(make(kDeepest + 1, NodeKind::Directory) == ENAMETOOLONG);
+    CHECK(make(kDeepest + 1, NodeKind::File) == 0);
+    // Another directory is moved there neither.
+    const auto move = [&](std::uint64_t to) {
+      return errno_of(judge(generation).rename({source[1], &source[20'000]}, {source[to]}, false));
+    };
+    CHECK(move(kDeepest) == 0);
+    CHECK(move(kDeepest + 1) == ENAMETOOLONG);
+    // What has come to lie deeper with what was moved.
+    CHECK(errno_of(judge(generation).reach(source[kDeepest + 1])) == 0);
+    CHECK(errno_of(judge(generation).reach(source[kDeepest + 3])) == ENAMETOOLONG);
+  };
+  check(std::nullopt);
+  // Also where ways are known in part.
+  for (int i = 0; i < 3; ++i)
+    check(1);
+}
+
+TEST_CASE("a look that others wait for reads no more of its ways than it may") {
+  MemorySource source;
+  for (std::uint64_t id = 2; id <= 100; ++id)
+    source.add(node(id, NodeKind::Directory, 0755, 0, 0, id - 1));
+  const Caller caller = user(10'002);
+  PathCache cache;
+  const auto judge = [&](std::uint64_t generation) {
+    return Judge({.caller = caller,
+                  .source = source,
+                  .volume = VolumeId(1),
+                  .cache = &cache,
+                  .generation = generation,
+                  .most_steps = 50});
+  };
+  const auto refused = judge(1).reach(source[100]);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == common::ErrorCode::Overloaded);
+  CHECK(refused.error().retry_after.count() > 0);
+  CHECK(errno_of(judge(1).reach(source[40])) == 0);
+  // What is known costs nothing: looked at before, without others waiting.
+  Judge before({.caller = caller,
+                .source = source,
+                .volume = VolumeId(1),
+                .cache = &cache,
+                .generation = 1});
+  CHECK(errno_of(before.reach(source[100])) == 0);
+  CHECK(errno_of(judge(1).reach(source[100])) == 0);
+}
+
 TEST_CASE("a way of ten thousand directories is walked without recursion") {
   MemorySource source;
   for (std::uint64_t id = 2; id <= 10'001; ++id)
@@ -149,7 +217,8 @@ TEST_CASE("a way of ten thousand directories is walked without recursion") {
   Judge judge({.caller = caller, .source = source, .volume = VolumeId(1)});
   CHECK(errno_of(judge.reach(source[10'001])) == 0);
   source[2].mode = 0;
-  CHECK(errno_of(judge.reach(source[10'001])) == ENOENT);
+  Judge later({.caller = caller, .source = source, .volume = VolumeId(1)});
+  CHECK(errno_of(later.reach(source[10'001])) == ENOENT);
 }
 
 TEST_CASE("an owner stores his file though its bits say no, where he could get at it") {
