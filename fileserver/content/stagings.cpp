@@ -29,7 +29,12 @@ static_assert(kBlockBytes == fileproto::kContentBlock && kBufferBytes % kBlockBy
 constexpr int kMostAttempts = 64;
 
 common::Bytes encode_owner(const StagingOwner& owner) {
-  return BinaryWriter().u8(1).fixed(owner.mount.bytes).u64(owner.principal).take();
+  BinaryWriter out;
+  const bool itself = owner.whom == StagingOwner::For::Itself;
+  out.u8(itself ? 1 : 2).fixed(owner.mount.bytes).u64(owner.principal);
+  if (!itself)
+    out.u8(static_cast<std::uint8_t>(owner.whom)).u32(owner.uid);
+  return out.take();
 }
 
 common::Bytes encode_ranges(std::span<const ByteRange> ranges) {
@@ -59,9 +64,12 @@ std::int64_t wall(const common::Clock& clock) {
   return clock.wall_now().time_since_epoch().count();
 }
 
+std::int64_t kept_until(const StagingCall& call) {
+  return wall(call.clock) + std::chrono::nanoseconds(call.caps.kept).count();
+}
+
 Status keep(const StagingCall& call, NodeId node) {
-  const std::int64_t until = wall(call.clock) + std::chrono::nanoseconds(call.caps.kept).count();
-  return call.volume.keep(call.owner.mount, node, until);
+  return call.volume.keep(call.owner.mount, node, kept_until(call));
 }
 
 // Caps, and room for what is to come.
@@ -71,7 +79,10 @@ Status admit(const StagingCall& call, const NewStaging& wanted) {
   TROTH_TRY(const auto kept, call.volume.kept());
   const auto own =
       std::ranges::count_if(kept, [&](const auto& each) { return each.mount == call.owner.mount; });
-  if (static_cast<std::size_t>(own) >= call.caps.of_mount || kept.size() >= call.caps.of_volume)
+  const auto his =
+      std::ranges::count_if(kept, [&](const auto& each) { return each.uid == call.uid; });
+  if (static_cast<std::size_t>(own) >= call.caps.of_mount ||
+      static_cast<std::size_t>(his) >= call.caps.of_principal || kept.size() >= call.caps.of_volume)
     return fail(ErrorCode::ResourceExhausted,
                 "too many uploads are under way: finish or drop some of them");
   TROTH_TRY(const store::Usage usage, call.volume.usage());
@@ -132,8 +143,9 @@ Status make(const StagingCall& call, const NewStaging& wanted, NodeId& node) {
   }
   request.operations = {create, store::SetXattr{node, std::string(kStagingOwner),
                                                 encode_owner(call.owner), store::XattrMode::Any}};
+  request.holds = {{.node = node, .keeper = call.owner.mount, .until = kept_until(call)}};
   TROTH_TRY_VOID(call.volume.commit(request));
-  return keep(call, node);
+  return {};
 }
 
 }  // namespace

@@ -23,6 +23,10 @@ using common::Status;
 struct StagingOwner {
   store::MountId mount;
   std::uint64_t principal = 0;
+  // For whom the principal spoke.
+  enum class For : std::uint8_t { Itself, LocalUser, Anybody };
+  For whom = For::Itself;
+  std::uint32_t uid = 0;  // of the local user
   friend bool operator==(const StagingOwner&, const StagingOwner&) = default;
 };
 
@@ -43,6 +47,7 @@ inline constexpr std::size_t kMostStagedRanges = 4'000;
 
 struct StagingCaps {
   std::size_t of_mount = 64;
+  std::size_t of_principal = 1'000;  // in all his mounts
   std::size_t of_volume = 10'000;
   std::chrono::hours kept{24};
 };

@@ -216,6 +216,10 @@ TEST_CASE_FIXTURE(Stagings, "a mount has a few stagings, a volume many, and no m
     REQUIRE_OK(fileserver::open_staging(few, {{}, 10, 0}));
   CHECK_FAILS(fileserver::open_staging(few, {{}, 10, 0}), ErrorCode::ResourceExhausted);
   few.owner.mount.bytes[0] = std::byte{9};
+  // Another mount of the same principal.
+  few.caps.of_principal = 3;
+  CHECK_FAILS(fileserver::open_staging(few, {{}, 10, 0}), ErrorCode::ResourceExhausted);
+  few.uid = 11;
   for (int i = 0; i < 2; ++i)
     REQUIRE_OK(fileserver::open_staging(few, {{}, 10, 0}));
   CHECK_FAILS(fileserver::open_staging(few, {{}, 10, 0}), ErrorCode::ResourceExhausted);
