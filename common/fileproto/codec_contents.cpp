@@ -84,6 +84,7 @@ void fields(F& f, ReopenResult& m) {
 template <typename F>
 void fields(F& f, ReleaseArgs& m) {
   f.refuse_others();
+  scope(f, m.scope);
   f.number("volume", m.volume);
   f.list("handles", m.handles, kMaxHandles, kNumber);
 }
@@ -161,6 +162,7 @@ void fields(F& f, StageDropArgs& m) {
 template <typename F>
 void fields(F& f, ReserveArgs& m) {
   f.refuse_others();
+  scope(f, m.scope);
   f.number("volume", m.volume);
   f.number("nodes", m.nodes, kMaxFileSize);
   f.number("bytes", m.bytes, kMaxFileSize);
@@ -175,6 +177,7 @@ void fields(F& f, ReserveResult& m) {
 template <typename F>
 void fields(F& f, NodeIdsArgs& m) {
   f.refuse_others();
+  scope(f, m.scope);
   f.number("volume", m.volume);
   f.number("count", m.count, kMaxNodeIds);
   f.require(m.count > 0, "count", "at least 1");
@@ -188,6 +191,7 @@ void fields(F& f, NodeIdsResult& m) {
 template <typename F>
 void fields(F& f, FsyncArgs& m) {
   f.refuse_others();
+  scope(f, m.scope);
   f.number("volume", m.volume);
   f.number("epoch", m.epoch);
   f.number("seq", m.seq);

@@ -60,6 +60,7 @@ struct ReopenResult {
   friend bool operator==(const ReopenResult&, const ReopenResult&) = default;
 };
 struct ReleaseArgs {
+  Scope scope;
   VolumeId volume;
   std::vector<Handle> handles;
   friend bool operator==(const ReleaseArgs&, const ReleaseArgs&) = default;
@@ -140,6 +141,7 @@ struct StageDropArgs {
 
 // Raises what is unspent to at least this; `lower`: brings it down to at most this.
 struct ReserveArgs {
+  Scope scope;
   VolumeId volume;
   std::uint64_t nodes = 0;
   std::uint64_t bytes = 0;
@@ -154,6 +156,7 @@ struct ReserveResult {
   friend bool operator==(const ReserveResult&, const ReserveResult&) = default;
 };
 struct NodeIdsArgs {
+  Scope scope;
   VolumeId volume;
   std::uint64_t count = 0;
   friend bool operator==(const NodeIdsArgs&, const NodeIdsArgs&) = default;
@@ -167,6 +170,7 @@ struct NodeIdsResult {
 
 // Answers when that is stable; Stale if the volume's epoch is another.
 struct FsyncArgs {
+  Scope scope;
   VolumeId volume;
   Epoch epoch;
   Seq seq;

@@ -51,9 +51,10 @@ class Change {
   Change& operator=(const Change&) = delete;
   virtual ~Change() = default;
 
-  // What need not be done in a transaction, before anything else: staging bytes, putting blocks.
-  // No access has been checked yet: it must not tell the caller anything about what is there. May
-  // take long; holds the worker.
+  // What need not be done in a transaction, before anything else: staging bytes, putting blocks,
+  // taking ids. No access has been checked yet: it must not tell the caller anything about what is
+  // there, and asks for rights itself before it takes what would be gone if the change were refused
+  // then. May take long; holds the worker.
   [[nodiscard]] virtual Status prepare(FileCall&) { return {}; }
 
   // May the caller, and do the conditions hold? A failure is the call's answer. Fills in what it
@@ -64,6 +65,7 @@ class Change {
   struct Look {
     std::vector<store::Operation> operations;
     std::vector<store::Condition> conditions;
+    std::vector<store::Hold> holds;
     store::Upload* upload = nullptr;
     bool draw_reservation = false;
     // An access list is changed; modes, owners and moves of directories need not be told.

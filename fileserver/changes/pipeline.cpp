@@ -77,6 +77,7 @@ class Attempt {
     request.key = pending_.key;
     request.conditions = look.conditions;
     request.operations = look.operations;
+    request.holds = look.holds;
     request.upload = look.upload;
     request.draw_reservation = look.draw_reservation;
     request.deadline = call_.deadline();

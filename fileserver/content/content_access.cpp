@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "fileserver/operations/look_at.hpp"
 #include "fileserver/store/meta/reads.hpp"
 
 namespace fileserver {
@@ -19,16 +20,13 @@ using store::NodeKind;
 // Versions with the same bytes that are looked at for a right: who changed modes more often in
 // between is judged by the newest of them.
 constexpr std::size_t kMostVersions = 64;
+// Directories of a way that are gone with all that was in them.
+constexpr int kMostGone = 64;
 
 tl::unexpected<common::Error> with_why(common::Error error, fileproto::FailureWhy why) {
   fileproto::FailureDetail detail;
   detail.why = why;
   return tl::unexpected(fileproto::with_detail(std::move(error), detail));
-}
-
-// Who speaks for somebody without a ticket has not opened anything for him.
-bool may_by_handle(const CallView& view, bool allowed) {
-  return allowed && !view.caller().is_anonymous();
 }
 
 Result<Attributes> present(CallView& view, NodeId id) {
@@ -74,19 +72,43 @@ Result<bool> is_nameless(CallView& view, const HeldFile& held, NodeId node) {
 
 }  // namespace
 
-HeldFile held_file(FileCall& call, common::Fid fid) {
+HeldFile held_file(CallView& view, NodeId node) {
   HeldFile file;
-  if (!call.session())
+  if (view.session() == nullptr || view.is_past())
     return file;
-  auto held = call.session()->held.lock();
+  const Fid fid{view.volume().id(), node};
+  auto held = view.session()->held.lock();
   for (const auto& [number, handle] : held->handles) {
-    if (handle.fid != fid || handle.caller != call.identity().client.id)
+    if (handle.fid != fid || handle.owner != view.owner())
       continue;
     file.read = file.read || handle.read;
     file.write = file.write || handle.write;
     file.versions.push_back(handle.version);
   }
   return file;
+}
+
+void look_up_held(StepLook& look, NodeId node, HeldFile& held) {
+  if (!look.view().moment().committing)
+    held = held_file(look.view(), node);
+}
+
+Result<StagingOwner> staging_owner(const FileCall& call, const HandleOwner& owner) {
+  StagingOwner staging;
+  TROTH_TRY(staging.mount, call.mount());
+  staging.principal = owner.principal.value;
+  switch (owner.kind) {
+    case HandleOwner::Kind::Principal:
+      break;
+    case HandleOwner::Kind::LocalUser:
+      staging.whom = StagingOwner::For::LocalUser;
+      staging.uid = owner.uid;
+      break;
+    case HandleOwner::Kind::Anybody:
+      staging.whom = StagingOwner::For::Anybody;
+      break;
+  }
+  return staging;
 }
 
 Status must_be_file(const Attributes& node) {
@@ -98,21 +120,24 @@ Status must_be_file(const Attributes& node) {
 }
 
 Result<Attributes> readable_file(CallView& view, const HeldFile& held, NodeId id) {
-  const bool open = may_by_handle(view, held.read);
-  TROTH_TRY(const Attributes node, open ? present(view, id) : view.node(id));
+  TROTH_TRY(const Attributes node, held.read ? present(view, id) : view.node(id));
   TROTH_TRY_VOID(must_be_file(node));
-  if (!open)
+  if (!held.read)
     TROTH_TRY_VOID(view.may(view.judge().fetch(node)));
+  return node;
+}
+
+Result<Attributes> storable_file(CallView& view, const HeldFile& held, NodeId id) {
+  TROTH_TRY(const Attributes node, held.write ? present(view, id) : view.node(id));
+  TROTH_TRY_VOID(must_be_file(node));
+  if (!held.write)
+    TROTH_TRY_VOID(view.may(view.judge().store(node)));
   return node;
 }
 
 Result<Attributes> writable_file(StepLook& look, const HeldFile& held, NodeId id) {
   CallView& view = look.view();
-  const bool open = may_by_handle(view, held.write);
-  TROTH_TRY(const Attributes node, open ? present(view, id) : view.node(id));
-  TROTH_TRY_VOID(must_be_file(node));
-  if (!open)
-    TROTH_TRY_VOID(look.may(look.judge().store(node)));
+  TROTH_TRY(const Attributes node, storable_file(view, held, id));
   if (node.links == 0 && look.view().source().find_made(id) == nullptr) {
     TROTH_TRY(const bool nameless, is_nameless(view, held, id));
     if (!nameless)
@@ -142,7 +167,7 @@ Status may_read(access::Judge& judge, CallView& view, const Attributes& node) {
 Status may_read_past(CallView& view, const HeldFile& held, NodeId node, Seq version) {
   if (view.caller().is_administrator())
     return {};
-  if (may_by_handle(view, held.read)) {
+  if (held.read) {
     TROTH_TRY(const bool pinned, pins(view, held, node, version));
     if (pinned)
       return {};
@@ -172,16 +197,80 @@ Status may_read_past(CallView& view, const HeldFile& held, NodeId node, Seq vers
   return asked;
 }
 
-Status may_read_now(CallView& now, const Attributes& then) {
+namespace {
+
+Status may_be_told(access::Judge& judge, CallView& view, const Attributes& node, Told told) {
+  switch (told) {
+    case Told::Attributes:
+      break;
+    case Told::Names:
+      return view.may(judge.search(node));
+    case Told::Bytes:
+      TROTH_TRY_VOID(view.may(judge.reach(node)));
+      return may_read(judge, view, node);
+  }
+  return view.may(judge.reach(node));
+}
+
+// The last version that had a name, and a seq at which it was that.
+struct LastSeen {
+  Attributes node;
+  Seq at;
+};
+Result<LastSeen> last_seen(CallView& now, NodeId id) {
+  TROTH_TRY(const auto versions, store::read_versions(now.moment().tx, id, kMostVersions));
+  const auto last = std::find_if(versions.begin(), versions.end(),
+                                 [](const auto& one) { return one.attributes.links > 0; });
+  if (last == versions.end())
+    return fail_posix(ENOENT, "there is no such node");
+  const Seq at = last->until ? Seq{last->until->value - 1} : last->attributes.version;
+  return LastSeen{last->attributes, at};
+}
+
+}  // namespace
+
+Status may_read_now(CallView& now, NodeId node, Told told) {
   if (now.caller().is_administrator())
     return {};
-  TROTH_TRY(const auto node, now.source().attributes(then.node));
-  if (node && node->links > 0) {
-    TROTH_TRY_VOID(now.may(now.judge().reach(*node)));
-    return may_read(now.judge(), now, *node);
+  NodeId id = node;
+  for (int gone = 0; gone < kMostGone; ++gone) {
+    TROTH_TRY(const auto present, now.source().attributes(id));
+    const bool has_name = present && present->links > 0;
+    const bool is_itself = gone == 0;
+    if (is_itself && present && (has_name || now.allows(now.judge().reach(*present))))
+      return may_be_told(now.judge(), now, *present, told);
+    if (has_name) {
+      TROTH_TRY_VOID(now.may(now.judge().list(*present)));
+      return now.may(now.judge().search(*present));
+    }
+    TROTH_TRY(const LastSeen last, last_seen(now, id));
+    access::StoreSource then(now.moment().tx, last.at);
+    access::Judge judge({.caller = now.caller(), .source = then, .volume = now.volume().id()});
+    if (is_itself)
+      TROTH_TRY_VOID(may_be_told(judge, now, last.node, told));
+    else
+      TROTH_TRY_VOID(now.may(judge.search(last.node)));
+    id = last.node.home;
   }
-  TROTH_TRY(const Attributes directory, now.directory(then.home));
-  return now.may(now.judge().list(directory));
+  return fail_posix(ENOENT, "there is no such node");
+}
+
+Status judge_now(FileCall& call, const VolumeRef& volume, const fileproto::Scope& scope,
+                 NodeId node, Told told) {
+  if (!scope.at)
+    return {};
+  fileproto::Scope present = scope;
+  present.at.reset();
+  return look_at(call, volume, present,
+                 [&](CallView& now) { return may_read_now(now, node, told); });
+}
+
+bool might_read_then(CallView& view, const store::NodeVersion& version) {
+  if (!version.until || view.caller().is_administrator())
+    return true;  // what is there now has been judged
+  const NodeId node = version.attributes.node;
+  return may_read_at(view, node, version.attributes.version) ||
+         may_read_at(view, node, Seq{version.until->value - 1});
 }
 
 Result<store::Content> past_content(const VolumeRef& volume, NodeId node, Seq version) {

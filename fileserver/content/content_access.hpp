@@ -4,17 +4,24 @@
 
 #include <vector>
 
+#include "fileserver/content/stagings.hpp"
 #include "fileserver/operations/file_change.hpp"
 
 namespace fileserver {
 
-// What the handles that a caller has on a file allow him, and which versions they pin.
+// What the handles that a caller has on a file allow him, and which versions they pin; nothing in
+// the past.
 struct HeldFile {
   bool read = false;
   bool write = false;
   std::vector<common::Seq> versions;
 };
-[[nodiscard]] HeldFile held_file(FileCall& call, common::Fid fid);
+[[nodiscard]] HeldFile held_file(CallView& view, NodeId node);
+// Of a change, which looks more than once: looked up before its transaction, for there may be many.
+void look_up_held(StepLook& look, NodeId node, HeldFile& held);
+
+// Whose a call's stagings are.
+[[nodiscard]] Result<StagingOwner> staging_owner(const FileCall& call, const HandleOwner& owner);
 
 // EISDIR, EINVAL.
 [[nodiscard]] Status must_be_file(const store::Attributes& node);
@@ -22,7 +29,10 @@ struct HeldFile {
 // A file that the caller may fetch, or has open for reading. ENOENT as CallView::node.
 [[nodiscard]] Result<store::Attributes> readable_file(CallView& view, const HeldFile& held,
                                                       NodeId id);
-// Likewise one that he may store. Stale (Gone): its names are gone, so that nobody would find the
+// Likewise one that he may store.
+[[nodiscard]] Result<store::Attributes> storable_file(CallView& view, const HeldFile& held,
+                                                      NodeId id);
+// The same of a change. Stale (Gone): its names are gone, so that nobody would find the
 // bytes. InvalidArgument: an earlier change of the batch writes it already.
 [[nodiscard]] Result<store::Attributes> writable_file(StepLook& look, const HeldFile& held,
                                                       NodeId id);
@@ -34,9 +44,16 @@ struct HeldFile {
 // for was the present version, or a handle of his that pins it.
 [[nodiscard]] Status may_read_past(CallView& view, const HeldFile& held, NodeId node,
                                    common::Seq version);
-// Of a call that reads as of a seq (`at`), where only that moment has been judged: the right now.
-// What is gone by now: whoever may list the directory that it was in.
-[[nodiscard]] Status may_read_now(CallView& now, const store::Attributes& then);
+// What is told of a node by a call that reads as of a seq (`at`).
+enum class Told : std::uint8_t { Attributes, Names, Bytes };  // names: in this directory
+// Only that moment has been judged: the right now (R27). What has no name any more: as it was when
+// it had one last, by whoever may list what there is now of the directories that it was in.
+[[nodiscard]] Status may_read_now(CallView& now, NodeId node, Told told);
+// The same in a view of its own; nothing for a call that reads what is there now.
+[[nodiscard]] Status judge_now(FileCall& call, const VolumeRef& volume,
+                               const fileproto::Scope& scope, NodeId node, Told told);
+// Whether he might have read a version of it when that was the present one.
+[[nodiscard]] bool might_read_then(CallView& view, const store::NodeVersion& version);
 
 // The content of a version; Expired says that it is the past that is not retained.
 [[nodiscard]] Result<store::Content> past_content(const VolumeRef& volume, NodeId node,

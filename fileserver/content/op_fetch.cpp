@@ -44,20 +44,11 @@ Status check_asked(const fileproto::FetchArgs& args) {
   return {};
 }
 
-// What is read as of a seq has been judged by that moment: the right now, too (R27).
-Status judge_now(FileCall& call, const VolumeRef& volume, fileproto::Scope scope,
-                 const Attributes& then) {
-  if (!scope.at)
-    return {};
-  scope.at.reset();
-  return look_at(call, volume, scope, [&](CallView& now) { return may_read_now(now, then); });
-}
-
 Result<Fetched> look_up(FileCall& call, const VolumeRef& volume, const fileproto::FetchArgs& args,
                         fileproto::Attributes& described) {
   Fetched fetched;
-  const HeldFile held = held_file(call, args.fid);
   const auto look = [&](CallView& view) -> Status {
+    const HeldFile held = held_file(view, args.fid.node);
     TROTH_TRY(fetched.node, readable_file(view, held, args.fid.node));
     fetched.is_past = args.version && *args.version != fetched.node.version &&
                       *args.version != fetched.node.data_version;
@@ -73,7 +64,7 @@ Result<Fetched> look_up(FileCall& call, const VolumeRef& volume, const fileproto
   };
   if (const Status looked = look_at(call, volume, args.scope, look); !looked)
     return tl::unexpected(looked.error());
-  TROTH_TRY_VOID(judge_now(call, volume, args.scope, fetched.node));
+  TROTH_TRY_VOID(judge_now(call, volume, args.scope, args.fid.node, Told::Bytes));
   if (fetched.is_past) {
     TROTH_TRY(fetched.content, past_content(volume, args.fid.node, *args.version));
     TROTH_TRY(fetched.node, volume->attributes(args.fid.node, *args.version));
@@ -161,7 +152,8 @@ Result<std::vector<Small>> look_up_small(FileCall& call, const VolumeRef& volume
   if (const Status looked = look_at(call, volume, args.scope, look); !looked)
     return tl::unexpected(looked.error());
   for (Small& small : all) {
-    if (small.file.kind != BulkKind::Refused && !judge_now(call, volume, args.scope, small.node))
+    if (small.file.kind != BulkKind::Refused &&
+        !judge_now(call, volume, args.scope, small.node.node, Told::Bytes))
       small = refused(small.file.node.node);
   }
   return all;

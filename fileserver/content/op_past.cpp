@@ -7,6 +7,7 @@
 #include "fileserver/content/content_access.hpp"
 #include "fileserver/content/content_families.hpp"
 #include "fileserver/operations/describe.hpp"
+#include "fileserver/operations/file_parts.hpp"
 #include "fileserver/operations/look_at.hpp"
 #include "fileserver/store/meta/reads.hpp"
 
@@ -34,6 +35,10 @@ Result<Reply> history(FileCall& call) {
               store::read_versions(view.moment().tx, then.node,
                                    std::min<std::size_t>(args.limit, fileproto::kMaxHistory)));
     for (const store::NodeVersion& version : versions) {
+      if (call.parts().clock.now() >= call.deadline())
+        return common::fail(ErrorCode::DeadlineExceeded, "the deadline passed while looking back");
+      if (!might_read_then(view, version))
+        continue;
       fileproto::HistoryEntry& entry = result.versions.emplace_back();
       entry.node = describe(version.attributes, volume.entry());
       entry.until = version.until;
@@ -42,12 +47,7 @@ Result<Reply> history(FileCall& call) {
   };
   if (const Status looked = look_at(call, volume, args.scope, look); !looked)
     return tl::unexpected(looked.error());
-  if (args.scope.at) {
-    fileproto::Scope present = args.scope;
-    present.at.reset();
-    TROTH_TRY_VOID(
-        look_at(call, volume, present, [&](CallView& now) { return may_read_now(now, then); }));
-  }
+  TROTH_TRY_VOID(judge_now(call, volume, args.scope, args.fid.node, Told::Bytes));
   result.state = state_of(volume, 0);
   return Reply::text(encode(result));
 }

@@ -20,10 +20,11 @@ using common::ErrorCode;
 using common::fail;
 using common::rpc::Reply;
 
-Result<StagingCall> staging_call(FileCall& call, const VolumeRef& volume) {
-  StagingOwner owner;
-  TROTH_TRY(owner.mount, call.mount());
-  owner.principal = call.identity().client.id.value;
+Result<StagingCall> staging_call(FileCall& call, const VolumeRef& volume,
+                                 const fileproto::Scope& scope) {
+  // Whether he may speak for whom he does.
+  TROTH_TRY_VOID(CallView::caller_of(call, volume, scope.as));
+  TROTH_TRY(const StagingOwner owner, staging_owner(call, CallView::owner_of(call, scope.as)));
   return StagingCall{
       *volume,         owner, call.committer(), call.identity().client.id.value, call.parts().clock,
       call.deadline(), {}};
@@ -64,15 +65,17 @@ Result<Reply> stage_open(FileCall& call) {
     }
     if (args.target->volume != args.volume)
       return fail(ErrorCode::InvalidArgument, "a staging is in the volume of its file");
-    TROTH_TRY(const auto node, view.node(args.target->node));
-    TROTH_TRY_VOID(view.may(view.judge().store(node)));
-    wanted.present = node.size;
+    const HeldFile held = held_file(view, args.target->node);
+    TROTH_TRY(const auto file, storable_file(view, held, args.target->node));
+    wanted.present = file.size;
     return {};
   };
   TROTH_TRY_VOID(look_at(call, volume, args.scope, look));
   if (args.node)
     TROTH_TRY_VOID(check_own_node(call, args.volume, *args.node));
-  TROTH_TRY(const StagingCall own, staging_call(call, volume));
+  TROTH_TRY(const StagingCall own, staging_call(call, volume, args.scope));
+  if (!args.node)
+    TROTH_TRY_VOID(call.parts().allowances->node_ids.take(call.identity().client.id, 1));
   TROTH_TRY(const Staging staging, open_staging(own, wanted));
   return answer(volume, staging);
 }
@@ -81,7 +84,10 @@ Result<Reply> stage_write(FileCall& call) {
   TROTH_TRY(const auto args, fileproto::decode<fileproto::StageWriteArgs>(call.args()));
   call.note(args.staging);
   TROTH_TRY(const VolumeRef volume, call.volume(args.staging.volume));
-  TROTH_TRY(const StagingCall own, staging_call(call, volume));
+  TROTH_TRY(const StagingCall own, staging_call(call, volume, args.scope));
+  Allowance& wrong = call.parts().allowances->wrong_hashes;
+  const auto sender = call.identity().client.id;
+  TROTH_TRY_VOID(wrong.check(sender, 1));
   TROTH_TRY(StagedPiece piece,
             StagedPiece::begin(own, args.staging.node, args.offset, call.rpc().body_size()));
   while (piece.missing() > 0) {
@@ -90,15 +96,18 @@ Result<Reply> stage_write(FileCall& call) {
       break;
     TROTH_TRY_VOID(piece.came(length));
   }
-  TROTH_TRY(const Staging staging, piece.finish(args.hash));
-  return answer(volume, staging);
+  const auto staging = piece.finish(args.hash);
+  if (!staging && staging.error().code == ErrorCode::Corrupt)
+    static_cast<void>(wrong.take(sender, 1));
+  TROTH_TRY_VOID(staging);
+  return answer(volume, *staging);
 }
 
 Result<Reply> stage_state(FileCall& call) {
   TROTH_TRY(const auto args, fileproto::decode<fileproto::StageStateArgs>(call.args()));
   call.note(args.staging);
   TROTH_TRY(const VolumeRef volume, call.volume(args.staging.volume));
-  TROTH_TRY(const StagingCall own, staging_call(call, volume));
+  TROTH_TRY(const StagingCall own, staging_call(call, volume, args.scope));
   TROTH_TRY(const Staging staging, find_staging(*volume, args.staging.node, own.owner));
   return answer(volume, staging, args.after);
 }
@@ -107,7 +116,7 @@ Result<Reply> stage_drop(FileCall& call) {
   TROTH_TRY(const auto args, fileproto::decode<fileproto::StageDropArgs>(call.args()));
   call.note(args.staging);
   TROTH_TRY(const VolumeRef volume, call.volume(args.staging.volume));
-  TROTH_TRY(const StagingCall own, staging_call(call, volume));
+  TROTH_TRY(const StagingCall own, staging_call(call, volume, args.scope));
   const Status dropped = drop_staging(own, args.staging.node);
   // Dropping what has gone already is dropping it.
   if (!dropped && dropped.error().code != ErrorCode::NotFound)

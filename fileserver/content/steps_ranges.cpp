@@ -22,14 +22,15 @@ class AllocateStep final : public Step {
  public:
   explicit AllocateStep(fileproto::Allocate change) : change_(std::move(change)) {}
 
-  Status prepare(FileCall& call, const VolumeRef& volume, store::Upload& upload) override {
+  [[nodiscard]] bool uses_up() const override { return true; }
+  Status prepare(const Preparation& with) override {
+    const VolumeRef& volume = with.volume;
     TROTH_TRY_VOID(no_tokens_yet(change_.token));
     if (change_.length == 0)
       return fail(ErrorCode::InvalidArgument, "a range of nothing");
     if (change_.length > store::kMaxFileSize ||
         change_.offset > store::kMaxFileSize - change_.length)
       return fail_posix(EFBIG, "a file has at most 2^62 bytes");
-    held_ = held_file(call, change_.fid);
     TROTH_TRY(base_, present_base(volume, change_.fid.node));
     if (!base_)
       return {};
@@ -48,14 +49,17 @@ class AllocateStep final : public Step {
     }
     changes_ = !edits.empty() || (grows && end > size);
     if (changes_) {
-      TROTH_TRY(content_, store::edit_content(volume->blocks(), upload, base_->content, edits,
+      TROTH_TRY(content_, store::edit_content(volume->blocks(), with.upload, base_->content, edits,
                                               grows ? std::max(size, end) : size));
     }
     return {};
   }
 
   Status look(StepLook& look) override {
+    look_up_held(look, change_.fid.node, held_);
     TROTH_TRY(const Attributes node, writable_file(look, held_, change_.fid.node));
+    if (look.only_rights())
+      return {};
     if (!base_)
       return made_meanwhile(node.node);
     store::SetAttributes set;
@@ -105,12 +109,12 @@ class CopyStep final : public Step {
  public:
   explicit CopyStep(fileproto::CopyRange change) : change_(std::move(change)) {}
 
-  Status prepare(FileCall& call, const VolumeRef& volume, store::Upload& upload) override {
+  [[nodiscard]] bool uses_up() const override { return true; }
+  Status prepare(const Preparation& with) override {
+    const VolumeRef& volume = with.volume;
     TROTH_TRY_VOID(no_tokens_yet(change_.token));
     if (change_.from.volume != change_.to.volume)
       return fail_posix(EXDEV, "bytes are copied within a volume");
-    held_from_ = held_file(call, change_.from);
-    held_to_ = held_file(call, change_.to);
     from_.reset();
     TROTH_TRY(to_, present_base(volume, change_.to.node));
     TROTH_TRY_VOID(find_source(volume));
@@ -123,16 +127,20 @@ class CopyStep final : public Step {
     if (length_ > store::kMaxFileSize || change_.to_offset > store::kMaxFileSize - length_)
       return fail_posix(EFBIG, "a file has at most 2^62 bytes");
     TROTH_TRY(content_,
-              store::copy_range(volume->blocks(), upload, from_->content, change_.from_offset,
+              store::copy_range(volume->blocks(), with.upload, from_->content, change_.from_offset,
                                 length_, to_->content, change_.to_offset));
     return {};
   }
 
   Status look(StepLook& look) override {
+    look_up_held(look, change_.to.node, held_to_);
+    look_up_held(look, change_.from.node, held_from_);
     TROTH_TRY(const Attributes to, writable_file(look, held_to_, change_.to.node));
     TROTH_TRY(const Attributes from, readable_file(look.view(), held_from_, change_.from.node));
     if (change_.version)
       TROTH_TRY_VOID(may_read_past(look.view(), held_from_, from.node, *change_.version));
+    if (look.only_rights())
+      return {};
     if (why_)
       return tl::unexpected(*why_);
     if (!from_ || !to_)
@@ -196,8 +204,8 @@ class RestoreStep final : public Step {
  public:
   explicit RestoreStep(const fileproto::Restore& change) : change_(change) {}
 
-  Status prepare(FileCall& call, const VolumeRef& volume, store::Upload&) override {
-    held_ = held_file(call, change_.fid);
+  Status prepare(const Preparation& with) override {
+    const VolumeRef& volume = with.volume;
     auto past = past_base(volume, change_.fid.node, change_.version);
     if (past)
       past_ = *std::move(past);
@@ -207,9 +215,12 @@ class RestoreStep final : public Step {
   }
 
   Status look(StepLook& look) override {
+    look_up_held(look, change_.fid.node, held_);
     TROTH_TRY(const Attributes node, writable_file(look, held_, change_.fid.node));
     TROTH_TRY_VOID(readable_file(look.view(), held_, change_.fid.node));
     TROTH_TRY_VOID(may_read_past(look.view(), held_, node.node, change_.version));
+    if (look.only_rights())
+      return {};
     if (!past_)
       return tl::unexpected(why_);
     look.into().conditions.emplace_back(retained(node.node, *past_));

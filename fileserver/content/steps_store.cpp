@@ -22,23 +22,29 @@ class StoreStep final : public Step {
   StoreStep(fileproto::Store change, common::ByteView raw)
       : change_(std::move(change)), raw_(raw) {}
 
-  Status prepare(FileCall& call, const VolumeRef& volume, store::Upload& upload) override {
+  // A small new content lies in its row.
+  [[nodiscard]] bool uses_up() const override {
+    return change_.base || change_.staging || raw_.size() > store::kMaxTail;
+  }
+  Status prepare(const Preparation& with) override {
     TROTH_TRY_VOID(no_tokens_yet(change_.token));
-    held_ = held_file(call, change_.fid);
-    TROTH_TRY(base_, find_base(volume));
+    TROTH_TRY(base_, find_base(with.volume));
     if (!base_)
       return {};  // look() says why
     if (change_.staging)
-      return prepare_staged(call, volume, upload);
-    TROTH_TRY(content_,
-              apply_edits(volume->blocks(), upload, base_->content, change_, raw_.in(call)));
+      return prepare_staged(with);
+    TROTH_TRY(content_, apply_edits(with.volume->blocks(), with.upload, base_->content, change_,
+                                    raw_.in(with.call)));
     return {};
   }
 
   [[nodiscard]] bool is_upload() const override { return true; }
 
   Status look(StepLook& look) override {
+    look_up_held(look, change_.fid.node, held_);
     TROTH_TRY(const Attributes node, writable_file(look, held_, change_.fid.node));
+    if (look.only_rights())
+      return {};
     lost_.reset();
     if (change_.base && node.data_version != *change_.base)
       TROTH_TRY_VOID(look_at_conflict(look, node));
@@ -74,11 +80,11 @@ class StoreStep final : public Step {
 
   // The staged bytes are the file's: the node that held them goes. Also when the answer comes from
   // the record, for the server may have died in between.
-  Status done(FileCall& call, const VolumeRef& volume, const fileproto::Speaker&,
+  Status done(FileCall& call, const VolumeRef& volume, const fileproto::Speaker& as,
               const store::CommitReply&) override {
     if (!change_.staging)
       return {};
-    TROTH_TRY(const StagingOwner owner, staging_owner(call));
+    TROTH_TRY(const StagingOwner owner, staging_owner(call, CallView::owner_of(call, as)));
     if (find_staging(*volume, *change_.staging, owner))
       end_staging(*volume, owner, *change_.staging);
     return {};
@@ -92,15 +98,9 @@ class StoreStep final : public Step {
   }
 
  private:
-  static Result<StagingOwner> staging_owner(FileCall& call) {
-    StagingOwner owner;
-    TROTH_TRY(owner.mount, call.mount());
-    owner.principal = call.identity().client.id.value;
-    return owner;
-  }
-
-  Status prepare_staged(FileCall& call, const VolumeRef& volume, store::Upload& upload) {
-    TROTH_TRY(const StagingOwner owner, staging_owner(call));
+  Status prepare_staged(const Preparation& with) {
+    const VolumeRef& volume = with.volume;
+    TROTH_TRY(const StagingOwner owner, staging_owner(with.call, with.owner));
     Content staged;
     const auto read = [&](store::ReadTx& tx, store::At at) -> Status {
       TROTH_TRY(staging_, read_staging(tx, at, *change_.staging, owner));
@@ -114,7 +114,8 @@ class StoreStep final : public Step {
         return fail(ErrorCode::Conflict, "of bytes {} to {} of staging {} not all have come",
                     edit.from, edit.from + edit.length, change_.staging->value);
     }
-    TROTH_TRY(content_, apply_staged(volume->blocks(), upload, base_->content, change_, staged));
+    TROTH_TRY(content_,
+              apply_staged(volume->blocks(), with.upload, base_->content, change_, staged));
     return {};
   }
 
@@ -169,28 +170,32 @@ class AppendStep final : public Step {
   AppendStep(fileproto::Append change, common::ByteView raw)
       : change_(std::move(change)), raw_(raw), fold_(raw.size() > store::kMaxTail) {}
 
-  Status prepare(FileCall& call, const VolumeRef& volume, store::Upload& upload) override {
+  [[nodiscard]] bool uses_up() const override { return fold_; }
+  Status prepare(const Preparation& with) override {
     TROTH_TRY_VOID(no_tokens_yet(change_.token));
     if (raw_.size() == 0)
       return fail(ErrorCode::InvalidArgument, "nothing to append");
-    held_ = held_file(call, change_.fid);
     base_.reset();
-    const common::ByteView bytes = raw_.in(call);
+    const common::ByteView bytes = raw_.in(with.call);
     if (!fold_) {
       tail_.assign(bytes.begin(), bytes.end());
       return {};
     }
-    TROTH_TRY(base_, present_base(volume, change_.fid.node));
+    TROTH_TRY(base_, present_base(with.volume, change_.fid.node));
     if (!base_)
       return {};
-    TROTH_TRY(content_, store::append_content(volume->blocks(), upload, base_->content, bytes));
+    TROTH_TRY(content_,
+              store::append_content(with.volume->blocks(), with.upload, base_->content, bytes));
     return {};
   }
 
   [[nodiscard]] bool is_upload() const override { return true; }
 
   Status look(StepLook& look) override {
+    look_up_held(look, change_.fid.node, held_);
     TROTH_TRY(const Attributes node, writable_file(look, held_, change_.fid.node));
+    if (look.only_rights())
+      return {};
     store::SetAttributes set;
     set.node = node.node;
     clear_set_ids(look, node, set);

@@ -42,14 +42,18 @@ Result<bool> MomentSource::has_link(NodeId directory, NodeId node) {
 
 namespace {
 
+// Directories on the ways of one look inside a transaction, for which everybody else waits: some 5
+// ms. There are so many only where rights have just changed, and what was looked at before the
+// transaction is not known any more.
+constexpr std::size_t kMostStepsInCommit = 1'024;
+
 // Whether this caller has the node open in his session.
-bool is_open(FileCall& call, VolumeId volume, NodeId node) {
-  if (!call.session())
+bool is_open(FileSession* session, const Fid& fid, const HandleOwner& owner) {
+  if (session == nullptr)
     return false;
-  auto held = call.session()->held.lock();
+  auto held = session->held.lock();
   return std::any_of(held->handles.begin(), held->handles.end(), [&](const auto& entry) {
-    return entry.second.fid == Fid{volume, node} &&
-           entry.second.caller == call.identity().client.id;
+    return entry.second.fid == fid && entry.second.owner == owner;
   });
 }
 
@@ -61,22 +65,37 @@ Result<access::Caller> CallView::caller_of(FileCall& call, const VolumeRef& volu
   return access::Caller::of(call.identity(), as, {policy.trusted_hosts, policy.administrators});
 }
 
+HandleOwner CallView::owner_of(const FileCall& call, const fileproto::Speaker& as) {
+  HandleOwner owner{call.identity().client.id};
+  if (const auto* const user = std::get_if<fileproto::LocalUser>(&as)) {
+    owner.kind = HandleOwner::Kind::LocalUser;
+    owner.uid = user->uid;
+  } else if (std::holds_alternative<fileproto::AnyUser>(as)) {
+    owner.kind = HandleOwner::Kind::Anybody;
+  }
+  return owner;
+}
+
 CallView::CallView(FileCall& call, const VolumeRef& volume, const Moment& moment,
-                   const access::Caller& caller, std::optional<NodeId> via)
+                   const access::Caller& caller, const Way& way)
     : call_(call),
       volumes_(call.parts().volumes),
       volume_(volume),
       moment_(moment),
       caller_(caller),
+      owner_(way.owner),
+      is_past_(way.is_past),
       source_(moment),
       judge_({.caller = caller,
               .source = source_,
               .volume = volume.id(),
-              .via = via,
+              .via = way.via,
               .cache = &call.parts().paths,
               .generation = moment.generation,
+              .most_steps = moment.committing ? std::optional(kMostStepsInCommit) : std::nullopt,
               .holds = [this](NodeId node) {
-                return node == known_open_ || is_open(call_, volume_.id(), node);
+                return !is_past_ &&
+                       (node == known_open_ || is_open(session(), {volume_.id(), node}, owner_));
               }}) {}
 
 Result<Attributes> CallView::node(NodeId id) {

@@ -25,6 +25,9 @@ class MomentSource final : public access::Source {
   [[nodiscard]] Result<std::optional<store::Attributes>> attributes(NodeId node) override;
   [[nodiscard]] Result<std::optional<access::Acl>> list(NodeId directory) override;
   [[nodiscard]] Result<bool> has_link(NodeId directory, NodeId node) override;
+  [[nodiscard]] bool is_provisional(NodeId node) const override {
+    return find_made(node) != nullptr;
+  }
 
   void made(const store::Attributes& node) { made_[node.node] = node; }
   [[nodiscard]] const store::Attributes* find_made(NodeId node) const;
@@ -40,8 +43,15 @@ class CallView {
   // PermissionDenied: he speaks for somebody for whom he may not.
   [[nodiscard]] static Result<access::Caller> caller_of(FileCall& call, const VolumeRef& volume,
                                                         const fileproto::Speaker& as);
+  // Whose what is opened by the call is, and by which open files he may what he was allowed.
+  [[nodiscard]] static HandleOwner owner_of(const FileCall& call, const fileproto::Speaker& as);
+  struct Way {
+    HandleOwner owner;
+    std::optional<NodeId> via;
+    bool is_past = false;
+  };
   CallView(FileCall& call, const VolumeRef& volume, const Moment& moment,
-           const access::Caller& caller, std::optional<NodeId> via);
+           const access::Caller& caller, const Way& way);
   CallView(const CallView&) = delete;
   CallView& operator=(const CallView&) = delete;
 
@@ -49,6 +59,11 @@ class CallView {
   [[nodiscard]] const VolumeRef& volume() const { return volume_; }
   [[nodiscard]] const VolumeSet& volumes() const { return volumes_; }
   [[nodiscard]] const access::Caller& caller() const { return caller_; }
+  [[nodiscard]] const HandleOwner& owner() const { return owner_; }
+  // It is not of what is there now. What is open is open as it is now, or as it is pinned.
+  [[nodiscard]] bool is_past() const { return is_past_; }
+  // Of its connection; nullptr: it has joined none.
+  [[nodiscard]] FileSession* session() const { return call_.session().get(); }
   [[nodiscard]] MomentSource& source() { return source_; }
   [[nodiscard]] access::Judge& judge() { return judge_; }
 
@@ -74,6 +89,8 @@ class CallView {
   const VolumeRef& volume_;
   const Moment& moment_;
   const access::Caller& caller_;
+  const HandleOwner owner_;
+  const bool is_past_;
   MomentSource source_;
   access::Judge judge_;
   std::map<NodeId, bool> governed_;  // directories

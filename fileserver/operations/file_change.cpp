@@ -146,9 +146,24 @@ FileChange::FileChange(VolumeRef volume, fileproto::ChangeScope scope,
       upload_(volume->blocks().begin_upload()) {}
 
 Status FileChange::prepare(FileCall& call) {
+  if (std::any_of(steps_.begin(), steps_.end(), [](const auto& step) { return step->uses_up(); }))
+    TROTH_TRY_VOID(judge(call));
+  const HandleOwner owner = CallView::owner_of(call, scope_.as);
   for (const auto& step : steps_)
-    TROTH_TRY_VOID(step->prepare(call, volume(), upload_));
+    TROTH_TRY_VOID(step->prepare({call, volume(), owner, upload_}));
   return {};
+}
+
+// Who may not do it, or names what is not so, uses up nothing. What holds when it is committed is
+// asked then.
+Status FileChange::judge(FileCall& call) {
+  const auto generation = volume().generation().now();
+  Look rights;
+  const auto look = [&](store::ReadTx& tx, store::At at) {
+    rights = {};
+    return look_at_steps(call, {tx, at, generation}, rights, StepLook::Mode::Rights);
+  };
+  return volume()->view(look);
 }
 
 // It was good when the call came; since then the call may have waited (F40).
@@ -166,12 +181,18 @@ Status FileChange::check_ticket(FileCall& call) const {
 Status FileChange::look(FileCall& call, const Moment& moment, Look& into) {
   if (moment.committing)
     TROTH_TRY_VOID(check_ticket(call));
+  return look_at_steps(call, moment, into, StepLook::Mode::Whole);
+}
+
+Status FileChange::look_at_steps(FileCall& call, const Moment& moment, Look& into,
+                                 StepLook::Mode mode) {
   if (!caller_) {
     TROTH_TRY(caller_, CallView::caller_of(call, volume(), scope_.as));
   }
-  CallView view(call, volume(), moment, *caller_, scope_.via);
+  CallView view(call, volume(), moment, *caller_,
+                {CallView::owner_of(call, scope_.as), scope_.via, false});
   TROTH_TRY_VOID(check_conditions(view));
-  StepLook look(view, into, named_);
+  StepLook look(view, into, named_, mode);
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     if (const Status looked = steps_[i]->look(look); !looked) {
       common::Error error = looked.error();
@@ -182,8 +203,9 @@ Status FileChange::look(FileCall& call, const Moment& moment, Look& into) {
   }
   into.upload = &upload_;
   into.draw_reservation = call.session() != nullptr;
-  if (moment.committing)
-    return {};  // what the answer says besides was looked at before
+  // What the answer says besides is looked at once, before the commit.
+  if (moment.committing || look.only_rights())
+    return {};
   for (const auto* list : {&into.named, &into.found}) {
     for (const auto& [node, what] : *list) {
       TROTH_TRY(const auto attributes, store::read_attributes(moment.tx, node, moment.at));
@@ -301,6 +323,17 @@ Result<Reply> FileChange::reply(FileCall& call, const ChangeResult& result) {
 
 namespace {
 
+common::VolumeId volume_in(const fileproto::Condition& condition) {
+  return std::visit(
+      [](const auto& one) {
+        if constexpr (requires { one.dir; })
+          return one.dir.volume;
+        else
+          return one.fid.volume;
+      },
+      condition);
+}
+
 Result<Reply> run_steps(FileCall& call, common::VolumeId id, fileproto::ChangeScope scope,
                         std::span<const fileproto::Change> changes) {
   TROTH_TRY_VOID(call.speaks_for(scope.session, scope.seen));
@@ -326,6 +359,8 @@ Result<Reply> run_steps(FileCall& call, common::VolumeId id, fileproto::ChangeSc
     return fail(ErrorCode::Protocol, "more bytes came along than the changes say");
   // A condition on a name tells whom the call means by it.
   for (const auto& condition : scope.conditions) {
+    if (volume_in(condition) != id)
+      return fail_posix(EXDEV, "all nodes of a call are in one volume");
     if (const auto* const name = std::get_if<fileproto::NameIs>(&condition); name && name->node)
       named.push_back(*name->node);
   }

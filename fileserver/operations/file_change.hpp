@@ -19,8 +19,15 @@ namespace fileserver {
 // directories made, names given and taken.
 class StepLook {
  public:
-  StepLook(CallView& view, Change::Look& into, const std::vector<NodeId>& named)
-      : view_(view), into_(into), named_(named) {}
+  // Whether the change can be carried out; or before it is prepared, whether the caller may.
+  enum class Mode : std::uint8_t { Whole, Rights };
+  StepLook(CallView& view, Change::Look& into, const std::vector<NodeId>& named, Mode mode)
+      : view_(view), into_(into), named_(named), mode_(mode) {}
+
+  // Nothing has been prepared: a step says whether its caller may, and needs to say no more.
+  [[nodiscard]] bool only_rights() const { return mode_ == Mode::Rights; }
+  // For a node that has no id yet: one that no node will have.
+  [[nodiscard]] NodeId provisional_id() { return NodeId{kProvisional + ++provisional_}; }
 
   [[nodiscard]] CallView& view() { return view_; }
   [[nodiscard]] access::Judge& judge() { return view_.judge(); }
@@ -52,8 +59,19 @@ class StepLook {
  private:
   CallView& view_;
   Change::Look& into_;
-  const std::vector<NodeId>& named_;  // ascending
+  static constexpr std::uint64_t kProvisional = std::uint64_t{1} << 62;  // beyond 40 bits
+  const std::vector<NodeId>& named_;                                     // ascending
+  const Mode mode_;
+  std::uint64_t provisional_ = 0;
   std::map<std::pair<NodeId, std::string>, std::optional<NodeId>> names_;
+};
+
+// What a step is prepared with.
+struct Preparation {
+  FileCall& call;
+  const VolumeRef& volume;
+  const HandleOwner& owner;  // whose what is opened, or was staged, is
+  store::Upload& upload;     // lives as long as the change
 };
 
 // One change among those of a call. Made once, looked at as often as the change is.
@@ -64,9 +82,11 @@ class Step {
   Step& operator=(const Step&) = delete;
   virtual ~Step() = default;
 
-  // Before anything is looked at: blocks of contents, ids of new nodes. `upload` lives as long as
-  // the change. See Change::prepare.
-  [[nodiscard]] virtual Status prepare(FileCall&, const VolumeRef&, store::Upload&) { return {}; }
+  // Whether prepare() takes what is gone if the change is refused then: room on the disk, ids. Then
+  // rights are asked for first (look() with Mode::Rights).
+  [[nodiscard]] virtual bool uses_up() const { return false; }
+  // Before the change is looked at: blocks of contents, ids of new nodes. See Change::prepare.
+  [[nodiscard]] virtual Status prepare(const Preparation&) { return {}; }
   [[nodiscard]] virtual Status look(StepLook& look) = 0;
   // It brings bytes, which take time to come: a ticket that ends meanwhile has some grace.
   [[nodiscard]] virtual bool is_upload() const { return false; }
@@ -123,6 +143,9 @@ class FileChange final : public Change {
                                                  const ChangeResult& result) override;
 
  private:
+  [[nodiscard]] Status judge(FileCall& call);
+  [[nodiscard]] Status look_at_steps(FileCall& call, const Moment& moment, Look& into,
+                                     StepLook::Mode mode);
   [[nodiscard]] Status check_ticket(FileCall& call) const;
   [[nodiscard]] Status check_conditions(CallView& view);
   void look_at_governors(FileCall& call, const ChangeResult& result);

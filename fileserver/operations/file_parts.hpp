@@ -2,10 +2,12 @@
 
 // Everything that operations use, by its name.
 
+#include <memory>
 #include <string>
 
 #include "common/clock.hpp"
 #include "fileserver/access/path_cache.hpp"
+#include "fileserver/operations/allowance.hpp"
 
 namespace fileserver {
 
@@ -28,6 +30,7 @@ struct FileParts {
   // nullptr: nothing is dumped, or loaded, here.
   DumpTable* dumps = nullptr;
   LoadTable* loads = nullptr;
+  std::shared_ptr<Allowances> allowances = std::make_shared<Allowances>(clock);
 };
 
 }  // namespace fileserver

@@ -16,7 +16,8 @@ template <typename F>
   const auto generation = scope.at ? std::nullopt : volume.generation().now();
   auto look = [&](store::ReadTx& tx, store::At at) -> Status {
     const Moment moment{tx, at, generation};
-    CallView view(call, volume, moment, caller, scope.via);
+    CallView view(call, volume, moment, caller,
+                  {CallView::owner_of(call, scope.as), scope.via, scope.at.has_value()});
     return what(view);
   };
   return volume->view(look, scope.at);

@@ -5,6 +5,7 @@
 #include "common/fileproto/codec.hpp"
 #include "common/fileproto/frames.hpp"
 #include "fileserver/access/whynot.hpp"
+#include "fileserver/content/content_access.hpp"
 #include "fileserver/operations/describe.hpp"
 #include "fileserver/operations/file_parts.hpp"
 #include "fileserver/operations/look_at.hpp"
@@ -47,6 +48,9 @@ Result<Reply> lookup(FileCall& call) {
     return {};
   });
   TROTH_TRY_VOID(looked);
+  TROTH_TRY_VOID(judge_now(call, volume, args.scope, args.dir.node, Told::Names));
+  if (result.node)
+    TROTH_TRY_VOID(judge_now(call, volume, args.scope, result.node->node, Told::Attributes));
   std::vector<fileproto::Attributes*> nodes{&result.dir};
   if (result.node)
     nodes.push_back(&*result.node);
@@ -80,6 +84,15 @@ Result<Reply> walk(FileCall& call) {
     return {};
   });
   TROTH_TRY_VOID(looked);
+  TROTH_TRY_VOID(judge_now(call, volume, args.scope, args.from.node, Told::Attributes));
+  for (std::size_t i = 0; i < result.steps.size(); ++i) {
+    const NodeId in = i == 0 ? args.from.node : result.steps[i - 1].node;
+    if (judge_now(call, volume, args.scope, in, Told::Names) &&
+        judge_now(call, volume, args.scope, result.steps[i].node, Told::Attributes))
+      continue;
+    result.steps.resize(i);
+    break;
+  }
   std::vector<fileproto::Attributes*> nodes{&result.from};
   for (auto& step : result.steps)
     nodes.push_back(&step);
@@ -194,6 +207,12 @@ Result<Reply> getattr(FileCall& call) {
   result.nodes.reserve(args.fids.size());
   if (!answer_from_memory(call, volume, args, result.nodes))
     TROTH_TRY_VOID(look_up_attributes(call, volume, args, result.nodes));
+  for (auto& node : result.nodes) {
+    if (!node)
+      continue;
+    if (Status now = judge_now(call, volume, args.scope, node->node, Told::Attributes); !now)
+      node = tl::unexpected(std::move(now).error());
+  }
   std::vector<fileproto::Attributes*> nodes;
   for (auto& node : result.nodes) {
     if (node)
@@ -202,6 +221,25 @@ Result<Reply> getattr(FileCall& call) {
   grant(grants, volume.id(), nodes);
   result.state = state_of(volume, grants.clock());
   return Reply::text(encode(result));
+}
+
+// A listing of the past: whoever may list the directory now; what has gone from it to where he may
+// not look is left out.
+Status leave_out_closed(FileCall& call, const VolumeRef& volume, fileproto::Scope scope,
+                        fileproto::ListResult& listed) {
+  scope.at.reset();
+  return look_at(call, volume, scope, [&](CallView& now) -> Status {
+    TROTH_TRY_VOID(may_read_now(now, listed.dir.node, Told::Bytes));
+    TROTH_TRY_VOID(may_read_now(now, listed.dir.node, Told::Names));
+    std::vector<fileproto::ListEntry> open;
+    for (auto& entry : listed.entries) {
+      TROTH_TRY(const auto node, now.source().attributes(entry.node.node));
+      if (!node || node->links == 0 || now.allows(now.judge().reach(*node)))
+        open.push_back(std::move(entry));
+    }
+    listed.entries = std::move(open);
+    return {};
+  });
 }
 
 Result<Reply> list(FileCall& call) {
@@ -235,6 +273,8 @@ Result<Reply> list(FileCall& call) {
     return {};
   });
   TROTH_TRY_VOID(looked);
+  if (args.scope.at)
+    TROTH_TRY_VOID(leave_out_closed(call, volume, args.scope, result));
   std::vector<fileproto::Attributes*> nodes{&result.dir};
   for (auto& entry : result.entries)
     nodes.push_back(&entry.node);
@@ -271,6 +311,15 @@ Result<Reply> revalidate(FileCall& call) {
     return {};
   });
   TROTH_TRY_VOID(looked);
+  for (auto* list : {&same, &result.changed}) {
+    std::erase_if(*list, [&](const fileproto::Attributes& node) {
+      const bool closed =
+          !judge_now(call, volume, args.scope, node.node, Told::Attributes).has_value();
+      if (closed)
+        result.gone.push_back(node.node);
+      return closed;
+    });
+  }
   std::vector<fileproto::Attributes*> nodes;
   for (auto* list : {&same, &result.changed}) {
     for (auto& node : *list)
@@ -288,7 +337,7 @@ Result<Reply> revalidate(FileCall& call) {
 
 // A read of one node that tells its attributes besides.
 template <typename Args, typename ResultType, typename F>
-Result<Reply> of_node(FileCall& call, F&& what) {
+Result<Reply> of_node(FileCall& call, F&& what, Told told = Told::Attributes) {
   TROTH_TRY(const auto args, decode<Args>(call.args()));
   call.note(args.fid);
   TROTH_TRY(const VolumeRef volume, call.volume(args.fid.volume));
@@ -300,6 +349,7 @@ Result<Reply> of_node(FileCall& call, F&& what) {
     return what(view, node, args, result);
   });
   TROTH_TRY_VOID(looked);
+  TROTH_TRY_VOID(judge_now(call, volume, args.scope, args.fid.node, told));
   fileproto::Attributes* const nodes[] = {&result.node};
   grant(grants, volume.id(), nodes);
   result.state = state_of(volume, grants.clock());
@@ -330,7 +380,8 @@ Result<Reply> xattr(FileCall& call) {
           return fail_posix(ENODATA, "there is no extended attribute \"{}\"", args.name);
         result.value = common::as_text(*value);
         return {};
-      });
+      },
+      Told::Bytes);
 }
 
 Result<Reply> xattrs(FileCall& call) {
@@ -374,19 +425,13 @@ Result<Reply> whynot(FileCall& call) {
       result.rule = access::explain(verdict, view.caller());
       result.error_number = verdict.allowed ? 0 : verdict.error_number;
     };
-    TROTH_TRY(const auto named, view.source().attributes(args.fid.node));
-    if (!named)
-      return fail_posix(ENOENT, "there is no node {}", args.fid.node.value);
-    TROTH_TRY(const auto way, view.judge().reach(*named));
-    if (!way.allowed) {
-      say(way);
-      return {};
-    }
+    // Of what he may not know of there is nothing to explain.
+    TROTH_TRY(const auto named, view.node(args.fid.node));
     access::Subject subject;
     std::optional<store::Attributes> child;
     if (args.name) {
-      subject.directory = &*named;
-      TROTH_TRY(const auto search, view.judge().search(*named));
+      subject.directory = &named;
+      TROTH_TRY(const auto search, view.judge().search(named));
       if (!search.allowed) {
         say(search);
         return {};
@@ -397,16 +442,18 @@ Result<Reply> whynot(FileCall& call) {
         TROTH_TRY(child, view.source().attributes(entry->child));
       }
       subject.node = child ? &*child : nullptr;
-    } else if (named->kind == store::NodeKind::Directory) {
-      subject.directory = subject.node = &*named;
+    } else if (named.kind == store::NodeKind::Directory) {
+      subject.directory = subject.node = &named;
     } else {
-      subject.node = &*named;
+      subject.node = &named;
     }
     TROTH_TRY(const auto verdict, access::judge_by_name(view.judge(), args.operation, subject));
     say(verdict);
     return {};
   });
   TROTH_TRY_VOID(looked);
+  TROTH_TRY_VOID(judge_now(call, volume, args.scope, args.fid.node,
+                           args.name ? Told::Names : Told::Attributes));
   return Reply::text(encode(result));
 }
 

@@ -10,6 +10,7 @@
 #include "fileserver/operations/look_at.hpp"
 #include "fileserver/operations/open_files.hpp"
 #include "fileserver/operations/session_ranges.hpp"
+#include "fileserver/sessions/sessions.hpp"
 #include "fileserver/store/blocks/block_name.hpp"
 #include "fileserver/store/meta/reads.hpp"
 
@@ -29,19 +30,24 @@ Result<FileSession*> session_of(FileCall& call) {
   return call.session().get();
 }
 
+// Of a volume as a whole: whoever may look up names in its root has something to do there.
+Status may_use(FileCall& call, const VolumeRef& volume, const fileproto::Scope& scope) {
+  return look_at(call, volume, {.as = scope.as}, [](CallView& view) -> Status {
+    TROTH_TRY(const auto root, view.directory(store::kRootNode));
+    return view.may(view.judge().search(root));
+  });
+}
+
 Result<Reply> reserve(FileCall& call) {
   TROTH_TRY(const auto args, decode<fileproto::ReserveArgs>(call.args()));
-  TROTH_TRY(FileSession* const session, session_of(call));
+  TROTH_TRY_VOID(session_of(call));
   TROTH_TRY(const VolumeRef volume, call.volume(args.volume));
-  const auto alone = session->room.lock();
   store::Volume::Reservation has;
   if (args.lower) {
-    TROTH_TRY(has, volume->reservation(session->id));
-    has.nodes = std::min(has.nodes, args.nodes);
-    has.bytes = std::min(has.bytes, args.bytes);
-    TROTH_TRY_VOID(volume->reserve(session->id, has.nodes, has.bytes));
+    TROTH_TRY(has, lower_reservation(call, volume, args.nodes, args.bytes));
   } else {
-    TROTH_TRY(has, raise_reservation(volume, session->id, args.nodes, args.bytes));
+    TROTH_TRY_VOID(may_use(call, volume, args.scope));
+    TROTH_TRY(has, raise_reservation(call, volume, args.nodes, args.bytes));
   }
   fileproto::ReserveResult result;
   result.state = state_of(volume, 0);
@@ -57,6 +63,11 @@ Result<Reply> node_ids(FileCall& call) {
     return fail(ErrorCode::InvalidArgument, "1 to {} node ids are given at a time",
                 fileproto::kMaxNodeIds);
   TROTH_TRY(const VolumeRef volume, call.volume(args.volume));
+  TROTH_TRY_VOID(may_use(call, volume, args.scope));
+  // Each range is a row that is made stable, however few are in it.
+  constexpr std::uint64_t kLeastCharge = 256;
+  TROTH_TRY_VOID(call.parts().allowances->node_ids.take(call.identity().client.id,
+                                                        std::max(args.count, kLeastCharge)));
   TROTH_TRY(const NodeId first, volume->grant_node_ids(args.count));
   TROTH_TRY_VOID(add_node_range(call, *session, volume.id(), {first, args.count}));
   fileproto::NodeIdsResult result;
@@ -86,7 +97,7 @@ Status may_open_now(FileCall& call, const VolumeRef& volume, fileproto::Scope sc
   return look_at(call, volume, scope, [&](CallView& now) -> Status {
     TROTH_TRY(const auto node, now.source().attributes(then.node));
     if (!node)
-      return may_read_now(now, then);
+      return may_read_now(now, then.node, Told::Bytes);
     TROTH_TRY_VOID(now.may(now.judge().reach(*node)));
     return may_open(now, *node, wish);
   });
@@ -104,6 +115,8 @@ Result<Reply> open(FileCall& call) {
   const access::OpenWish wish{.read = args.read && !args.execute,
                               .write = args.write || args.append,
                               .execute = args.execute};
+  if (args.grow > 0 && !wish.write)
+    return fail(ErrorCode::InvalidArgument, "who does not write needs no room to grow");
   const Status looked = look_at(call, volume, args.scope, [&](CallView& view) -> Status {
     TROTH_TRY(node, view.node(args.fid.node));
     TROTH_TRY_VOID(may_open(view, node, wish));
@@ -119,15 +132,14 @@ Result<Reply> open(FileCall& call) {
     TROTH_TRY(const auto name, store::content_name(content));
     result.node.content = name.bytes;
   }
-  const PrincipalId caller = call.identity().client.id;
+  const HandleOwner owner = CallView::owner_of(call, args.scope.as);
   // Repeated after a lost answer: it is open.
-  if (!is_held(*session, args.handle, args.fid, caller)) {
+  if (!is_held(*session, args.handle, args.fid, owner)) {
     TROTH_TRY_VOID(hold(*session, volume, args.handle,
-                        {args.fid, node.version, caller, args.read, args.write || args.append}));
+                        {args.fid, node.version, owner, args.read, args.write || args.append}));
   }
   if (args.grow > 0) {
-    const auto alone = session->room.lock();
-    TROTH_TRY(const auto has, raise_reservation(volume, session->id, 0, args.grow));
+    TROTH_TRY(const auto has, raise_reservation(call, volume, 0, args.grow));
     result.reserved = has.bytes;
   }
   fileproto::Attributes* const nodes[] = {&result.node};
@@ -158,12 +170,12 @@ Result<bool> may_go_on(CallView& view, const store::Attributes& node, bool write
 // open.
 Status open_again(FileCall& call, FileSession& session, const VolumeRef& volume,
                   const fileproto::Scope& scope, const fileproto::OpenHandle& wanted) {
-  const PrincipalId caller = call.identity().client.id;
-  if (is_held(session, wanted.handle, wanted.fid, caller))
+  const HandleOwner owner = CallView::owner_of(call, scope.as);
+  if (is_held(session, wanted.handle, wanted.fid, owner))
     return {};
   // Its pin outlived the server: so it is open, also if it has no name (R25).
   TROTH_TRY(const bool pinned, is_pinned_of_old(session, volume, wanted.fid, wanted.version));
-  OpenHandle handle{wanted.fid, wanted.version, caller, false, wanted.write};
+  OpenHandle handle{wanted.fid, wanted.version, owner, false, wanted.write};
   const Status looked = look_at(call, volume, scope, [&](CallView& view) -> Status {
     if (pinned)
       view.knows_open(wanted.fid.node);
@@ -197,16 +209,25 @@ Result<Reply> reopen(FileCall& call) {
   return Reply::text(encode(result));
 }
 
+// Whoever opened it; and who spoke for him then and speaks for himself now, as a host does that
+// knows which of its local users' files are closed.
+bool may_release(const HandleOwner& opened, const HandleOwner& releases) {
+  return releases == opened ||
+         (releases.principal == opened.principal && releases.kind == HandleOwner::Kind::Principal);
+}
+
 Result<Reply> release(FileCall& call) {
   TROTH_TRY(const auto args, decode<fileproto::ReleaseArgs>(call.args()));
   TROTH_TRY(FileSession* const session, session_of(call));
+  const HandleOwner owner = CallView::owner_of(call, args.scope.as);
   std::vector<OpenHandle> gone;
   {
     auto held = session->held.lock();
     for (const std::uint64_t number : args.handles) {
       const auto found = held->handles.find(number);
-      if (found == held->handles.end() || found->second.fid.volume != args.volume)
-        continue;  // repeated after a lost answer
+      if (found == held->handles.end() || found->second.fid.volume != args.volume ||
+          !may_release(found->second.owner, owner))
+        continue;  // repeated after a lost answer, or not his
       gone.push_back(found->second);
       held->handles.erase(found);
     }
@@ -218,9 +239,26 @@ Result<Reply> release(FileCall& call) {
 
 // --- of a volume ---
 
+// Its session has something open there, or has committed what is not known to be stable: that it
+// may learn, whatever has become of its caller's rights.
+bool is_used_by(FileCall& call, VolumeId volume) {
+  if (!call.session())
+    return false;
+  {
+    auto held = call.session()->held.lock();
+    if (std::any_of(held->handles.begin(), held->handles.end(),
+                    [&](const auto& one) { return one.second.fid.volume == volume; }))
+      return true;
+  }
+  const auto used = call.parts().sessions.volumes_of(call.session());
+  return std::find(used.begin(), used.end(), volume) != used.end();
+}
+
 Result<Reply> fsync(FileCall& call) {
   TROTH_TRY(const auto args, decode<fileproto::FsyncArgs>(call.args()));
   TROTH_TRY(const VolumeRef volume, call.volume(args.volume));
+  if (!is_used_by(call, volume.id()))
+    TROTH_TRY_VOID(may_use(call, volume, args.scope));
   // Stable seqs of a later epoch say nothing of this one: what is asked about may be lost.
   if (volume->epoch() != args.epoch)
     return fail(ErrorCode::Stale, "the volume has begun epoch {}: repeat what is not known there",
@@ -237,6 +275,7 @@ Result<Reply> fsync(FileCall& call) {
 Result<Reply> statfs(FileCall& call) {
   TROTH_TRY(const auto args, decode<fileproto::StatfsArgs>(call.args()));
   TROTH_TRY(const VolumeRef volume, call.volume(args.volume));
+  TROTH_TRY_VOID(may_use(call, volume, args.scope));
   TROTH_TRY(const store::Usage usage, volume->usage());
   store::Volume::Reservation own;
   if (call.session()) {
@@ -258,6 +297,7 @@ Result<Reply> statfs(FileCall& call) {
 Result<Reply> seq_at(FileCall& call) {
   TROTH_TRY(const auto args, decode<fileproto::SeqAtArgs>(call.args()));
   TROTH_TRY(const VolumeRef volume, call.volume(args.volume));
+  TROTH_TRY_VOID(may_use(call, volume, args.scope));
   fileproto::SeqAtResult result;
   TROTH_TRY(result.seq, volume->seq_at(args.time));
   result.state = state_of(volume, 0);

@@ -4,6 +4,9 @@
 #include <cerrno>
 #include <utility>
 
+#include "fileserver/operations/file_parts.hpp"
+#include "fileserver/sessions/sessions.hpp"
+
 namespace fileserver {
 
 namespace {
@@ -12,7 +15,7 @@ using common::ErrorCode;
 using common::fail;
 using common::fail_posix;
 
-// Of what is free, one session may keep so much for itself.
+// Of what is left, one principal's sessions may keep so much.
 constexpr std::uint64_t kShareOfRoom = 4;
 
 Status too_many() {
@@ -67,18 +70,69 @@ std::uint64_t room_of(const store::Usage& usage) {
   return room;
 }
 
-Result<store::Volume::Reservation> raise_reservation(const VolumeRef& volume, SessionId session,
-                                                     std::uint64_t nodes, std::uint64_t bytes) {
-  TROTH_TRY(store::Volume::Reservation has, volume->reservation(session));
+namespace {
+
+using Room = store::Volume::Reservation;
+
+// What the other sessions of this one's opener keep.
+Result<Room> kept_by_siblings(FileCall& call, const VolumeRef& volume) {
+  const FileSession& session = *call.session();
+  TROTH_TRY(const auto all, volume->reservations());
+  const std::vector<SessionId> siblings = call.parts().sessions.opened_by(session.opener);
+  Room kept;
+  for (const auto& [id, room] : all) {
+    if (id == session.id || !std::binary_search(siblings.begin(), siblings.end(), id))
+      continue;
+    kept.nodes += room.nodes;
+    kept.bytes += room.bytes;
+  }
+  return kept;
+}
+
+// A share of what is free, if nobody else has it already.
+std::uint64_t share_of(std::uint64_t free, std::uint64_t reserved, std::uint64_t own) {
+  const std::uint64_t others = reserved - std::min(reserved, own);
+  return (free - std::min(free, others)) / kShareOfRoom;
+}
+
+}  // namespace
+
+Result<Room> raise_reservation(FileCall& call, const VolumeRef& volume, std::uint64_t nodes,
+                               std::uint64_t bytes) {
+  const FileSession& session = *call.session();
+  const auto alone = call.parts().allowances->room_of(session.opener).lock();
+  TROTH_TRY(Room has, volume->reservation(session.id));
   if (has.nodes >= nodes && has.bytes >= bytes)
     return has;
   TROTH_TRY(const store::Usage usage, volume->usage());
-  if (bytes > has.bytes && bytes > room_of(usage) / kShareOfRoom)
+  TROTH_TRY(const Room siblings, kept_by_siblings(call, volume));
+  const auto is_too_much = [](std::uint64_t wanted, std::uint64_t kept, std::uint64_t share) {
+    return wanted > share || kept > share - wanted;
+  };
+  if (bytes > has.bytes &&
+      is_too_much(bytes, siblings.bytes,
+                  share_of(room_of(usage), usage.reserved_bytes, has.bytes + siblings.bytes)))
     return fail_posix(usage.quota_bytes ? EDQUOT : ENOSPC,
-                      "one session may keep at most a quarter of the room that is free");
+                      "nobody may keep more than a quarter of the room that is left");
+  const std::uint64_t most = usage.quota_nodes.value_or(common::fileproto::kMaxNodeId);
+  if (nodes > has.nodes && is_too_much(nodes, siblings.nodes,
+                                       share_of(most - std::min(most, usage.nodes),
+                                                usage.reserved_nodes, has.nodes + siblings.nodes)))
+    return fail_posix(EDQUOT, "nobody may keep more than a quarter of the nodes that are left");
   has.nodes = std::max(has.nodes, nodes);
   has.bytes = std::max(has.bytes, bytes);
-  TROTH_TRY_VOID(volume->reserve(session, has.nodes, has.bytes));
+  TROTH_TRY_VOID(volume->reserve(session.id, has.nodes, has.bytes));
+  return has;
+}
+
+Result<Room> lower_reservation(FileCall& call, const VolumeRef& volume, std::uint64_t nodes,
+                               std::uint64_t bytes) {
+  const FileSession& session = *call.session();
+  const auto alone = call.parts().allowances->room_of(session.opener).lock();
+  TROTH_TRY(Room has, volume->reservation(session.id));
+  has.nodes = std::min(has.nodes, nodes);
+  has.bytes = std::min(has.bytes, bytes);
+  TROTH_TRY_VOID(volume->reserve(session.id, has.nodes, has.bytes));
   return has;
 }
 
@@ -90,15 +144,20 @@ Status check_can_hold(FileSession& session, std::uint64_t number, Fid fid) {
   return held->handles.size() < kMaxHandles ? Status() : too_many();
 }
 
+namespace {
+
+Status enter(FileSession& session, std::uint64_t number, const OpenHandle& handle) {
+  auto held = session.held.lock();
+  if (held->handles.size() >= kMaxHandles)
+    return too_many();
+  return held->handles.emplace(number, handle).second ? Status() : in_use(number);
+}
+
+}  // namespace
+
 Status hold(FileSession& session, const VolumeRef& volume, std::uint64_t number,
             const OpenHandle& handle) {
-  {
-    auto held = session.held.lock();
-    if (held->handles.size() >= kMaxHandles)
-      return too_many();
-    if (!held->handles.emplace(number, handle).second)
-      return in_use(number);
-  }
+  TROTH_TRY_VOID(enter(session, number, handle));
   const Status pinned = pin(session, volume, handle);
   if (!pinned)
     session.held.lock()->handles.erase(number);
@@ -145,10 +204,24 @@ void let_go(FileCall& call, FileSession& session, VolumeId id,
   owed.insert(owed.end(), pins.begin(), pins.end());
 }
 
-bool is_held(FileSession& session, std::uint64_t number, Fid fid, PrincipalId caller) {
+Status know_former_pins(FileSession& session, const VolumeRef& volume) {
+  auto loose = session.loose.lock();
+  TROTH_TRY_VOID(former_pins(*loose, session, volume));
+  return {};
+}
+
+Status hold_pinned(FileSession& session, const VolumeRef& volume, std::uint64_t number,
+                   const OpenHandle& handle) {
+  const Status entered = enter(session, number, handle);
+  if (!entered)
+    static_cast<void>(volume->unpin(session.id, handle.fid.node, handle.version));
+  return entered;
+}
+
+bool is_held(FileSession& session, std::uint64_t number, Fid fid, const HandleOwner& owner) {
   auto held = session.held.lock();
   const auto found = held->handles.find(number);
-  return found != held->handles.end() && found->second.fid == fid && found->second.caller == caller;
+  return found != held->handles.end() && found->second.fid == fid && found->second.owner == owner;
 }
 
 }  // namespace fileserver

@@ -18,9 +18,10 @@ class SetattrStep final : public Step {
  public:
   explicit SetattrStep(const fileproto::Setattr& change) : change_(change) {}
 
-  // The new content of a file whose size changes, made of the present one. Whoever may not write it
-  // is told so by look().
-  Status prepare(FileCall&, const VolumeRef& volume, store::Upload& upload) override {
+  [[nodiscard]] bool uses_up() const override { return change_.size && *change_.size != 0; }
+  // The new content of a file whose size changes, made of the present one.
+  Status prepare(const Preparation& with) override {
+    const VolumeRef& volume = with.volume;
     base_.reset();
     if (!change_.size)
       return {};
@@ -31,7 +32,8 @@ class SetattrStep final : public Step {
     if (!attributes || attributes->kind != NodeKind::File)
       return {};
     TROTH_TRY(const store::Content base, volume->content(node));
-    TROTH_TRY(content_, store::edit_content(volume->blocks(), upload, base, {}, *change_.size));
+    TROTH_TRY(content_,
+              store::edit_content(volume->blocks(), with.upload, base, {}, *change_.size));
     base_ = attributes->data_version;
     return {};
   }
@@ -61,6 +63,8 @@ class SetattrStep final : public Step {
         return fail_posix(EISDIR, "node {} is a directory", node.node.value);
       if (node.kind != NodeKind::File)
         return fail_posix(EINVAL, "node {} is not a regular file", node.node.value);
+      if (look.only_rights())
+        return {};
       if (!base_)
         return nothing_to_cut(look, node);
       look.add(store::SetContent{node.node, content_, base_});

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "fileserver/operations/file_change.hpp"
+#include "fileserver/operations/file_parts.hpp"
 #include "fileserver/operations/look_at.hpp"
 #include "fileserver/operations/open_files.hpp"
 #include "fileserver/operations/session_ranges.hpp"
@@ -84,26 +85,31 @@ class MakeStep final : public Step {
     return *this;
   }
 
-  Status prepare(FileCall& call, const VolumeRef& volume, store::Upload& upload) override {
+  [[nodiscard]] bool uses_up() const override {
+    return !made_.node || grow_ > 0 || raw_.size() > store::kMaxTail;
+  }
+  Status prepare(const Preparation& with) override {
+    FileCall& call = with.call;
+    const VolumeRef& volume = with.volume;
     if (id_.value == 0 && made_.node) {
       TROTH_TRY_VOID(check_own_node(call, volume.id(), *made_.node));
       id_ = *made_.node;
     }
-    // Chosen here, so that further steps and its list can name it. Ids that are not used are lost;
-    // there are enough.
+    // Chosen here, so that further steps and its list can name it. Ids that are not used are lost.
     if (id_.value == 0) {
+      TROTH_TRY_VOID(call.parts().allowances->node_ids.take(call.identity().client.id, 1));
       TROTH_TRY(id_, volume->grant_node_ids(1));
     }
     if (handle_ && !call.session())
       return fail(ErrorCode::Stale, "open a session first: open files are a session's");
-    if (handle_)
+    if (handle_) {
       TROTH_TRY_VOID(check_can_hold(*call.session(), *handle_, {volume.id(), id_}));
-    if (grow_ > 0) {
-      const auto alone = call.session()->room.lock();
-      TROTH_TRY_VOID(raise_reservation(volume, call.session()->id, 0, grow_));
+      TROTH_TRY_VOID(know_former_pins(*call.session(), volume));
     }
+    if (grow_ > 0)
+      TROTH_TRY_VOID(raise_reservation(call, volume, 0, grow_));
     if (!raw_.empty() && content_.size == 0) {
-      TROTH_TRY(content_, store::make_content(volume->blocks(), upload, raw_));
+      TROTH_TRY(content_, store::make_content(volume->blocks(), with.upload, raw_));
     }
     return {};
   }
@@ -128,7 +134,10 @@ class MakeStep final : public Step {
     create.gid = caller.gid();
     create.device = device_;
     create.content = content_;
-    create.node = id_;
+    const NodeId id = id_.value != 0 || !look.only_rights() ? id_
+                      : made_.node                          ? *made_.node
+                                                            : look.provisional_id();
+    create.node = id;
     if ((directory.mode & kSetGid) != 0) {
       create.gid = directory.gid;
       if (kind_ == NodeKind::Directory)
@@ -140,7 +149,7 @@ class MakeStep final : public Step {
     if (!nameless)
       look.touch(made_.dir.node, kDirectoryChanges);
     Attributes node;
-    node.node = id_;
+    node.node = id;
     node.kind = kind_;
     node.mode = create.mode;
     node.uid = create.uid;
@@ -150,10 +159,13 @@ class MakeStep final : public Step {
     node.home = made_.dir.node;
     look.made(node);
     if (!nameless)
-      look.names(made_.dir.node, made_.name, id_);
+      look.names(made_.dir.node, made_.name, id);
     look.add(std::move(create));
+    // From its beginning on: a file without a name that nobody holds is one that has to go.
+    if (handle_)
+      look.into().holds.push_back({.node = id, .pin = true, .keeper = {}});
     if (kind_ == NodeKind::Directory)
-      return inherit_list(look, made_.dir.node);
+      return inherit_list(look, id, made_.dir.node);
     return {};
   }
 
@@ -175,14 +187,17 @@ class MakeStep final : public Step {
 
   Status done(FileCall& call, const VolumeRef& volume, const fileproto::Speaker& as,
               const store::CommitReply& commit) override {
+    // An id that has become a node is not missed.
+    if (!commit.replayed)
+      call.parts().allowances->node_ids.give_back(call.identity().client.id, 1);
     if (!handle_)
       return {};
     const Fid fid{volume.id(), id_};
-    OpenHandle handle{fid, commit.seq, call.identity().client.id, true, true};
-    if (is_held(*call.session(), *handle_, fid, handle.caller))
-      return {};
+    OpenHandle handle{fid, commit.seq, CallView::owner_of(call, as), true, true};
     if (!commit.replayed)
-      return hold(*call.session(), volume, *handle_, handle);
+      return hold_pinned(*call.session(), volume, *handle_, handle);
+    if (is_held(*call.session(), *handle_, fid, handle.owner))
+      return {};
     TROTH_TRY_VOID(judge_again(call, volume, as, handle));
     if (!handle.read && !handle.write)
       return {};
@@ -206,7 +221,8 @@ class MakeStep final : public Step {
                      OpenHandle& handle) const {
     return look_at(call, volume, {.as = as}, [&](CallView& view) -> Status {
       TROTH_TRY(const auto node, view.source().attributes(id_));
-      handle.read = handle.write = node && node->links == 0 && made_.name.empty();
+      handle.read = handle.write =
+          node && node->links == 0 && made_.name.empty() && node->uid == view.caller().uid();
       if (node && node->links > 0) {
         handle.read = view.allows(view.judge().fetch(*node));
         handle.write = view.allows(view.judge().store(*node));
@@ -215,11 +231,11 @@ class MakeStep final : public Step {
     });
   }
   // A new directory gets a copy of its parent's list, as earlier steps leave it.
-  Status inherit_list(StepLook& look, NodeId parent) const {
+  static Status inherit_list(StepLook& look, NodeId made, NodeId parent) {
     std::optional<common::Bytes> list;
     TROTH_TRY(list, list_of(look, parent));
     if (list)
-      look.add(store::SetXattr{id_, std::string(access::kAclXattr), *std::move(list)});
+      look.add(store::SetXattr{made, std::string(access::kAclXattr), *std::move(list)});
     return {};
   }
   static Result<std::optional<common::Bytes>> list_of(StepLook& look, NodeId directory) {

@@ -9,7 +9,6 @@
 #include <string>
 #include <unordered_map>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "common/crypto/secret.hpp"
@@ -20,11 +19,21 @@
 
 namespace fileserver {
 
-// An open file: its version is pinned, and what its caller was allowed stays allowed to him.
+// Whose an open file is: a principal's own, or theirs for whom he said that he spoke. What one of
+// them was allowed is no other's.
+struct HandleOwner {
+  enum class Kind : std::uint8_t { Principal, LocalUser, Anybody };
+  common::ticket::PrincipalId principal;
+  Kind kind = Kind::Principal;
+  std::uint32_t uid = 0;  // of the local user
+  friend bool operator==(const HandleOwner&, const HandleOwner&) = default;
+};
+
+// An open file: its version is pinned, and what its owner was allowed stays allowed to him.
 struct OpenHandle {
   common::Fid fid;
   common::Seq version;  // that is pinned
-  common::ticket::PrincipalId caller;
+  HandleOwner owner;
   bool read = false;
   bool write = false;
 };
@@ -73,9 +82,6 @@ struct FileSession {
   common::Locked<Held> held;
   // Held while a volume says what it has: only opening and releasing wait for that.
   common::Locked<std::map<common::VolumeId, LoosePins>> loose;
-  // Reservations are totals, made of what is there: one at a time, also while the store decides.
-  // Only calls of this session that want room wait for it.
-  common::Locked<std::monostate> room;
 };
 using FileSessionPtr = std::shared_ptr<FileSession>;
 

@@ -211,6 +211,19 @@ bool Sessions::Impl::lives(SessionId session) {
   return table_.find(session) != nullptr;
 }
 
+std::vector<SessionId> Sessions::Impl::opened_by(common::ticket::PrincipalId opener) {
+  std::vector<SessionId> all;
+  {
+    const MutexLock lock(mutex_);
+    table_.each([&](const SessionTable::Entry& entry) {
+      if (entry.session->opener == opener)
+        all.push_back(entry.session->id);
+    });
+  }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
 void Sessions::Impl::note_unstable(const FileSessionPtr& session, VolumeId volume,
                                    common::Seq seq) {
   const MutexLock lock(mutex_);
@@ -356,6 +369,9 @@ Result<FileSessionPtr> Sessions::join(const std::string& caller, SessionId sessi
 }
 void Sessions::close(const FileSessionPtr& session) {
   impl_->keeper_->end_session(session->id, SessionOver::Why::Closed);
+}
+std::vector<SessionId> Sessions::opened_by(common::ticket::PrincipalId opener) {
+  return impl_->opened_by(opener);
 }
 bool Sessions::lives(SessionId session) {
   return impl_->lives(session);

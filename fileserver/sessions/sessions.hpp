@@ -67,6 +67,8 @@ class Sessions {
   // Its mount trusts nothing any more.
   void close(const FileSessionPtr& session);
 
+  // All that he has opened and that live, or may yet come back; ascending.
+  [[nodiscard]] std::vector<SessionId> opened_by(common::ticket::PrincipalId opener);
   // Whether it lives, or may yet come back.
   [[nodiscard]] bool lives(SessionId session);
   // A commit of this session is not stable yet: it is told when it is.

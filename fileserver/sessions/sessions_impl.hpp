@@ -41,6 +41,7 @@ class Sessions::Impl final : public common::stream::ServerHandler, public Promis
   Result<FileSessionPtr> join(const std::string& caller, SessionId session, const Proof& proof,
                               const Proof& binding);
   bool lives(SessionId session) EXCLUDES(mutex_);
+  std::vector<SessionId> opened_by(common::ticket::PrincipalId opener) EXCLUDES(mutex_);
   void note_unstable(const FileSessionPtr& session, VolumeId volume, common::Seq seq)
       EXCLUDES(mutex_);
   void volume_deleted(VolumeId volume) EXCLUDES(mutex_);

@@ -137,7 +137,7 @@ void add_contents(Samples& to) {
   to.add("ReopenArgs",
          ReopenArgs{kScope, {{40, fid(7), Seq(9), true}, {41, fid(8), Seq(9), false}}});
   to.add("ReopenResult", ReopenResult{kState, {{41, ErrorCode::NotFound, "it is gone"}}});
-  to.add("ReleaseArgs", ReleaseArgs{VolumeId(3), {40, 41}});
+  to.add("ReleaseArgs", ReleaseArgs{{}, VolumeId(3), {40, 41}});
   to.add("FetchArgs", FetchArgs{kScope, fid(7), Seq(9), Seq(4), true, ranges});
   to.add("FetchResult", FetchResult{kState, sample_file(), ranges});
   to.add("BulkArgs", BulkArgs{kScope, {{fid(7), Seq(9)}, {fid(8), Seq(0)}}});
@@ -148,11 +148,11 @@ void add_contents(Samples& to) {
   to.add("StageStateArgs", StageStateArgs{kScope, fid(90), 131'072});
   to.add("StageResult", StageResult{kState, fid(90), 1'000'000, ranges, 1'048'581});
   to.add("StageDropArgs", StageDropArgs{kScope, fid(90)});
-  to.add("ReserveArgs", ReserveArgs{VolumeId(3), 10, 1'048'576, true});
+  to.add("ReserveArgs", ReserveArgs{{}, VolumeId(3), 10, 1'048'576, true});
   to.add("ReserveResult", ReserveResult{kState, 10, 1'048'576});
-  to.add("NodeIdsArgs", NodeIdsArgs{VolumeId(3), 1'000});
+  to.add("NodeIdsArgs", NodeIdsArgs{{}, VolumeId(3), 1'000});
   to.add("NodeIdsResult", NodeIdsResult{kState, NodeId(5'000), 1'000});
-  to.add("FsyncArgs", FsyncArgs{VolumeId(3), Epoch(5), Seq(901)});
+  to.add("FsyncArgs", FsyncArgs{{}, VolumeId(3), Epoch(5), Seq(901)});
   to.add("FsyncResult", FsyncResult{kState});
   to.add("FenceArgs", FenceArgs{kScope, fid(7), kToken});
   to.add("FenceResult", FenceResult{kState, sample_file()});

@@ -642,7 +642,7 @@ Result<CachingMount::Bytes> CachingMount::bytes(Connection& connection, Fid fid,
   TROTH_TRY(const auto result, fileproto::decode<fileproto::FetchResult>(answer.result()));
   if (handle != 0) {
     CallInFlight ignored;
-    const fileproto::ReleaseArgs release{fid.volume, {handle}};
+    const fileproto::ReleaseArgs release{{}, fid.volume, {handle}};
     static_cast<void>(
         ask(connection, "release", fileproto::encode(release), clock_.now() + 2s, ignored));
   }

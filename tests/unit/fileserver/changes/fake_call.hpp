@@ -2,6 +2,7 @@
 
 // Calls without a network: what a handler sees, and what becomes of it when it parks.
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string>
@@ -48,8 +49,11 @@ class FakeCall final : public common::rpc::Call {
   [[nodiscard]] common::rpc::Peer& peer() override { return peer_; }
   [[nodiscard]] std::uint64_t body_size() const override { return body_.size(); }
   [[nodiscard]] std::span<const std::byte> body() const override { return body_; }
-  [[nodiscard]] common::Result<std::size_t> read_body(std::span<std::byte>) override {
-    return std::size_t{0};
+  [[nodiscard]] common::Result<std::size_t> read_body(std::span<std::byte> into) override {
+    const std::size_t length = std::min(into.size(), body_.size() - read_);
+    std::copy_n(body_.begin() + static_cast<std::ptrdiff_t>(read_), length, into.begin());
+    read_ += length;
+    return length;
   }
   [[nodiscard]] bool cancelled() const override { return hung_up_; }
   [[nodiscard]] common::Result<common::rpc::Reply> park(std::shared_ptr<common::rpc::Parked> state,
@@ -78,6 +82,7 @@ class FakeCall final : public common::rpc::Call {
   common::Instant deadline_;
   common::rpc::CallHead head_;
   std::vector<std::byte> body_;
+  std::size_t read_ = 0;
   std::shared_ptr<common::rpc::Parked> parked_;
   bool hung_up_ = false;
 };
