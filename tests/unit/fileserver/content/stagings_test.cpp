@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "common/fileproto/block_names.hpp"
 #include "common/sim/random.hpp"
 #include "tests/support/store_check.hpp"
 #include "tests/unit/fileserver/store/volume/volume_fixture.hpp"
@@ -28,7 +29,7 @@ struct Stagings : VolumeFixture {
   }
   common::Result<Staging> piece(const StagingCall& call, common::NodeId node, std::uint64_t offset,
                                 ByteView bytes, bool lie = false) {
-    TROTH_TRY(auto digest, common::crypto::sha256(bytes));
+    TROTH_TRY(auto digest, fileproto::hash_of_piece(offset, bytes));
     if (lie)
       digest[0] ^= std::byte{1};
     TROTH_TRY(auto piece, fileserver::StagedPiece::begin(call, node, offset, bytes.size()));
