@@ -25,14 +25,17 @@ constexpr auto kMaxGroupTime = 5ms;
 // yourself" and "hand over" gives them.
 constexpr auto kCrowdMemory = 5ms;
 // No wait is without an end.
-constexpr auto kLongestSleep = 1h;
+constexpr auto kLongestRest = 1h;
 // A WAL that nobody has added to for this long is copied while there is time.
 constexpr auto kIdle = 500ms;
 // After a checkpoint that a reader blocked.
 constexpr auto kFirstBackOff = 20ms;
 constexpr auto kLongestBackOff = 2s;
-// The WAL may pass its cap by this factor while readers hold it; then writing stops until they end.
-constexpr int kHardCapFactor = 8;
+// The WAL may pass its cap by this factor while readers hold it; then commits wait for them to end:
+// so many turns of so long at most, whatever the clock shows.
+constexpr int kHardCapFactor = 6;
+constexpr int kMostTurns = 100;
+constexpr auto kTurn = 20ms;
 
 Status call_change(Writer::Change& change, WriteTx& tx) {
   try {
@@ -67,18 +70,38 @@ Writer::~Writer() {
 
 Result<std::uint64_t> Writer::commit(Change change, Instant deadline) {
   TROTH_TRY_VOID(poison_.check());
-  if (wal_pages_.load() > options_.wal_cap_pages * kHardCapFactor) {
-    auto refused = fail(ErrorCode::Overloaded, "the WAL has {} pages that a reader keeps in use",
-                        wal_pages_.load());
-    refused.value().retry_after = kRetryAfter;
-    return refused;
-  }
+  if (is_wal_full())
+    TROTH_TRY_VOID(wait_for_room(deadline));
   Request request(change, deadline);
   if (try_commit_alone(request))
     return std::move(request.outcome);
   TROTH_TRY_VOID(enqueue(request));
   wait_until_done(request);
   return std::move(request.outcome);
+}
+
+bool Writer::is_wal_full() const {
+  return wal_pages_.load() > options_.wal_cap_pages * kHardCapFactor;
+}
+
+Status Writer::wait_for_room(Instant deadline) {
+  MutexLock lock(queue_mutex_);
+  for (int turn = 0; is_wal_full(); ++turn) {
+    TROTH_TRY_VOID(poison_.check());
+    if (stopping_)
+      return fail(ErrorCode::Unavailable, "the database is being closed");
+    if (turn == kMostTurns || clock_.now() >= deadline) {
+      auto refused = fail(ErrorCode::Overloaded, "the WAL has {} pages that a reader keeps in use",
+                          wal_pages_.load());
+      refused.value().retry_after = kRetryAfter;
+      return refused;
+    }
+    // However long it wanted to wait since a reader blocked it: nobody commits meanwhile.
+    checkpoint_due_.store(true);
+    queue_changed_.notify_one();
+    room_made_.wait_for(queue_mutex_, kTurn);
+  }
+  return {};
 }
 
 bool Writer::try_commit_alone(Request& request) {
@@ -179,7 +202,7 @@ void Writer::writer_main() {
         TROTH_FAILPOINT("db.writer.falls_asleep");
         const bool copied = wal_pages_.load() == 0;
         asleep_.store(copied);
-        timed_out = !queue_changed_.wait_for(queue_mutex_, copied ? kLongestSleep : kIdle);
+        timed_out = !queue_changed_.wait_for(queue_mutex_, copied ? kLongestRest : kIdle);
         asleep_.store(false);
       }
     }
@@ -375,7 +398,10 @@ void Writer::notice_wal() {
     checkpointed_pages_ = 0;  // it began anew
   if (pages - checkpointed_pages_ < options_.checkpoint_pages)
     return;
-  if (clock_.now() < next_checkpoint_ || checkpoint_due_.exchange(true))
+  // One that did not wait for readers is no reason to put off one that will.
+  const bool backs_off =
+      clock_.now() < next_checkpoint_ && (pages <= options_.wal_cap_pages || readers_outlasted_it_);
+  if (backs_off || checkpoint_due_.exchange(true))
     return;
   wake_thread();
 }
@@ -386,6 +412,13 @@ void Writer::checkpoint_if_memory_allows() {
   } catch (const std::bad_alloc&) {
     return;  // it becomes due again, by its size or when idle
   }
+  if (!is_wal_full())
+    announce_room();
+}
+
+void Writer::announce_room() {
+  { MutexLock lock(queue_mutex_); }  // who waits is either before its check or in its wait
+  room_made_.notify_all();
 }
 
 void Writer::checkpoint() {
@@ -393,7 +426,7 @@ void Writer::checkpoint() {
   if (poison_.is_set())
     return;
   // Outside of the lock: this leaves little for the checkpoint's own sync to wait for.
-  if (!flusher_.wait_stable(flusher_.last_committed(), clock_.now() + kLongestSleep))
+  if (!flusher_.wait_stable(flusher_.last_committed(), clock_.now() + kLongestRest))
     return;
   const ReadPool::LetGo let_go(readers_);
   MutexLock lock(commit_mutex_);
@@ -412,10 +445,12 @@ void Writer::checkpoint() {
   }
   if (whole) {
     back_off_ = Duration::zero();
+    readers_outlasted_it_ = false;
     checkpointed_pages_ = done->wal_pages;
     wal_pages_.store(0);  // nothing left to copy, although the file keeps its length
     return;
   }
+  readers_outlasted_it_ = mode == Connection::CheckpointMode::Truncate;
   back_off_ = std::clamp<Duration>(back_off_ * 2, kFirstBackOff, kLongestBackOff);
   next_checkpoint_ = clock_.now() + back_off_;
 }
@@ -439,6 +474,7 @@ Status Writer::close(bool clean) {
     MutexLock lock(queue_mutex_);
     stopping_ = true;
     queue_changed_.notify_all();
+    room_made_.notify_all();
   }
   if (!thread_.joinable())
     return {};

@@ -77,6 +77,9 @@ class Writer {
   void commit_waiting() EXCLUDES(commit_mutex_, queue_mutex_);
   [[nodiscard]] bool try_commit_alone(Request& request) EXCLUDES(commit_mutex_, queue_mutex_);
   [[nodiscard]] Status enqueue(Request& request) EXCLUDES(queue_mutex_);
+  [[nodiscard]] bool is_wal_full() const;
+  [[nodiscard]] Status wait_for_room(Instant deadline) EXCLUDES(queue_mutex_);
+  void announce_room() EXCLUDES(queue_mutex_);
   void wait_until_done(Request& request) EXCLUDES(queue_mutex_);
   void unlink_locked(Request& request) REQUIRES(queue_mutex_);
   [[nodiscard]] std::size_t take_group(std::array<Request*, kMaxGroup>& into)
@@ -112,9 +115,12 @@ class Writer {
   int checkpointed_pages_ GUARDED_BY(commit_mutex_) = 0;  // WAL pages at the last checkpoint
   Instant next_checkpoint_ GUARDED_BY(commit_mutex_){};
   Duration back_off_ GUARDED_BY(commit_mutex_){};
+  // Whether the last checkpoint waited for readers, in vain.
+  bool readers_outlasted_it_ GUARDED_BY(commit_mutex_) = false;
 
   Mutex queue_mutex_;
   CondVar queue_changed_;
+  CondVar room_made_;
   Request* first_ GUARDED_BY(queue_mutex_) = nullptr;
   Request* last_ GUARDED_BY(queue_mutex_) = nullptr;
   bool stopping_ GUARDED_BY(queue_mutex_) = false;

@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/eventually.hpp"
 #include "tests/unit/common/db/db_fixture.hpp"
 
 using namespace db_test;
@@ -270,6 +271,34 @@ TEST_CASE("the WAL is copied and reused, and a reader that stays does not make i
   while (!put(*db, 9999, value) && system_clock().now() < end)
     CHECK_OK(count(*db));
   CHECK_OK(get(*db, 9999));
+}
+
+TEST_CASE("commits wait for a reader that has filled the WAL, and go on when it ends (F11)") {
+  constexpr int kCap = 100;
+  const TemporaryDirectory directory;
+  auto db = *open_db(directory, {.checkpoint_pages = 50, .wal_cap_pages = kCap});
+  const std::string value(3000, 'v');
+  REQUIRE_OK(put(*db, 0, value));
+  std::atomic<bool> reads{false};
+  std::atomic<bool> full{false};
+  std::thread reader([&] {
+    CHECK_OK(db->read([&](ReadTx& tx) -> Status {
+      TROTH_TRY_VOID(tx.query("SELECT count(*) FROM entry")->run());
+      reads = true;
+      CHECK(test_support::eventually([&] { return full.load(); }));
+      return {};
+    }));
+  });
+  CHECK(test_support::eventually([&] { return reads.load(); }));
+  std::thread writer([&] {
+    for (int i = 1; i < 2000; ++i)
+      CHECK_OK(put(*db, i, value));
+  });
+  CHECK(test_support::eventually([&] { return db->status().wal_pages > 6 * kCap; }));
+  full = true;
+  reader.join();
+  writer.join();
+  CHECK(std::filesystem::file_size(directory.db() + "-wal") < 8 * kCap * 4200);
 }
 
 TEST_CASE(
