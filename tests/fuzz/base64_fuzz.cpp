@@ -4,7 +4,7 @@
 #include "common/wire/hex.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(base64) {
   using namespace common::wire;
   const std::string_view text = fuzz::text(data, size);
   if (const auto bytes = from_base64(text))

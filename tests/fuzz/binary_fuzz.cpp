@@ -3,7 +3,7 @@
 #include "common/wire/binary.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(binary) {
   using namespace common::wire;
   const std::size_t steps = size < 16 ? size : 16;
   const auto all = common::as_bytes(fuzz::text(data, size));

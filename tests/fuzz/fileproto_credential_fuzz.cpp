@@ -3,7 +3,7 @@
 #include "common/fileproto/sessions.hpp"
 #include "tests/fuzz/fileproto_fuzz.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(fileproto_credential) {
   using namespace common::fileproto;
   return fuzz::one_form(data, size, decode_stream_credential, encode_stream_credential);
 }

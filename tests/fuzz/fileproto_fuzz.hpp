@@ -4,15 +4,10 @@
 
 #include <algorithm>
 
-#include "common/bytes.hpp"
 #include "common/result.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 namespace fuzz {
-
-inline common::ByteView bytes(const std::uint8_t* data, std::size_t size) {
-  return common::as_bytes(text(data, size));
-}
 
 // What decodes encodes back to the very bytes that it came from.
 template <typename Decode, typename Encode>

@@ -4,7 +4,7 @@
 #include "tests/fuzz/fuzz.hpp"
 #include "tests/support/fileproto_samples.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(fileproto_json) {
   static const auto kSamples = test_support::fileproto_samples();
   if (size == 0)
     return 0;

@@ -3,7 +3,7 @@
 #include "common/fileproto/stream_messages.hpp"
 #include "tests/fuzz/fileproto_fuzz.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(fileproto_messages) {
   using namespace common::fileproto;
   fuzz::one_form(data, size, decode_server_message,
                  [](const ServerMessage& message) { return encode_message(message).value(); });

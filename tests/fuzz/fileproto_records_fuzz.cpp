@@ -3,7 +3,7 @@
 #include "common/fileproto/frames.hpp"
 #include "tests/fuzz/fileproto_fuzz.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(fileproto_records) {
   using namespace common::fileproto;
   if (size == 0)
     return 0;

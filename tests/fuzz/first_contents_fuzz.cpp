@@ -7,7 +7,7 @@
 
 namespace {
 
-void check(common::ByteView file) {
+void check_contents(common::ByteView file) {
   using namespace common::cell;
   const auto contents = decode_first_contents(file);
   if (!contents) {
@@ -21,12 +21,12 @@ void check(common::ByteView file) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(first_contents) {
   const common::ByteView input = fuzz::bytes(data, size);
-  check(input);
+  check_contents(input);
   common::Bytes whole(input.begin(), input.end());
   if (const auto checksum = common::crypto::sha256(input))
     whole.insert(whole.end(), checksum->begin(), checksum->end());
-  check(whole);
+  check_contents(whole);
   return 0;
 }

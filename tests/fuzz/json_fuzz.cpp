@@ -22,7 +22,7 @@ std::size_t depth_of(const nlohmann::json& value) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(json) {
   using namespace common::wire;
   const JsonLimits limits{.bytes = 4096, .depth = 8, .values = 200, .text_bytes = 256};
   const auto value = parse_json(fuzz::text(data, size), limits);

@@ -9,7 +9,7 @@ namespace {
 
 using namespace common::wire;
 
-void check(std::string_view line) {
+void check_line(std::string_view line) {
   const auto decoded = decode_kdc_dump(line);
   if (!decoded) {
     const auto code = decoded.error().code;
@@ -33,11 +33,11 @@ void check(std::string_view line) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(kdc_dump) {
   std::string_view text = fuzz::text(data, size);
   while (!text.empty()) {
     const std::string_view line = text.substr(0, text.find('\n'));
-    check(line);
+    check_line(line);
     text.remove_prefix(std::min(line.size() + 1, text.size()));
   }
   return 0;

@@ -6,7 +6,7 @@
 #include "common/wire/name.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(name) {
   using namespace common::wire;
   const std::string_view bytes = fuzz::text(data, size);
   const auto text = dump_json(encode_name(bytes));

@@ -35,7 +35,7 @@ void correct_checksums(Bytes& file) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(segment) {
   if (size == 0 || size > (1 << 19))
     return 0;
   const ByteView input(reinterpret_cast<const std::byte*>(data), size);

@@ -68,7 +68,7 @@ void live(StreamCore core, BytesView input, std::size_t piece, common::Instant n
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(stream_frames) {
   if (size == 0)
     return 0;
   const std::size_t piece = std::size_t{data[0]} + 1;

@@ -129,7 +129,7 @@ void present_any_body(ByteView plain) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(ticket_accept) {
   if (size == 0)
     return 0;
   const ByteView rest = fuzz::bytes(data + 1, size - 1);

@@ -2,7 +2,7 @@
 
 #include "tests/fuzz/ticket_fuzz.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(ticket_grant) {
   return fuzz::one_secret_encoding(data, size, common::ticket::decode_grant,
                                    common::ticket::encode_grant);
 }

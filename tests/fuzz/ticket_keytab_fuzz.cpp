@@ -6,7 +6,7 @@
 
 namespace {
 
-void check(common::ByteView file) {
+void check_keytab(common::ByteView file) {
   using namespace common::ticket;
   const auto keytab = decode_keytab(file);
   if (!keytab) {
@@ -21,12 +21,12 @@ void check(common::ByteView file) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(ticket_keytab) {
   const common::ByteView input = fuzz::bytes(data, size);
-  check(input);
+  check_keytab(input);
   common::Bytes whole(input.begin(), input.end());
   if (const auto checksum = common::crypto::sha256(input))
     whole.insert(whole.end(), checksum->begin(), checksum->end());
-  check(whole);
+  check_keytab(whole);
   return 0;
 }

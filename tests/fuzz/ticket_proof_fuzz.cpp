@@ -2,7 +2,7 @@
 
 #include "tests/fuzz/ticket_fuzz.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(ticket_proof) {
   return fuzz::one_encoding(data, size, common::ticket::decode_travelling_proof,
                             common::ticket::encode_travelling_proof);
 }

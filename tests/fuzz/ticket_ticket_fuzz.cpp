@@ -2,7 +2,7 @@
 
 #include "tests/fuzz/ticket_fuzz.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+FUZZ_TARGET(ticket_ticket) {
   using namespace common::ticket;
   return fuzz::one_encoding(
       data, size, decode_ticket, [](const TicketView& view) -> common::Result<common::Bytes> {
