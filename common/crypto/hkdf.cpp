@@ -11,7 +11,7 @@
 namespace common::crypto {
 namespace {
 
-constexpr std::size_t kMaxOutput = std::size_t{255} * 32;  // RFC 5869, 2.3
+constexpr std::size_t kMaxHkdfOutput = std::size_t{255} * 32;  // RFC 5869, 2.3
 constexpr std::size_t kMinMaster = 16;  // a shorter master is a password: that is scrypt's work
 constexpr std::string_view kPrefix = "troth/v1/";  // so that no other protocol derives our keys
 
@@ -19,9 +19,9 @@ constexpr std::string_view kPrefix = "troth/v1/";  // so that no other protocol 
 
 Result<Secret> hkdf_sha256(ByteView key_material, ByteView salt, ByteView info,
                            std::size_t length) {
-  if (length == 0 || length > kMaxOutput) {
-    return fail(ErrorCode::InvalidArgument, "HKDF-SHA256 gives 1 to {} bytes, not {}", kMaxOutput,
-                length);
+  if (length == 0 || length > kMaxHkdfOutput) {
+    return fail(ErrorCode::InvalidArgument, "HKDF-SHA256 gives 1 to {} bytes, not {}",
+                kMaxHkdfOutput, length);
   }
   TROTH_TRY(const Algorithms* known, algorithms());
   const openssl::KdfCtx context(EVP_KDF_CTX_new(known->hkdf));

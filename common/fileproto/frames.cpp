@@ -43,7 +43,7 @@ bool has_attributes(BulkKind kind) {
   return kind != BulkKind::Refused;
 }
 
-Result<ListEntry> take_entry(wire::BinaryReader& in) {
+Result<ListEntry> take_list_entry(wire::BinaryReader& in) {
   TROTH_TRY(const std::uint8_t length, in.u8());
   TROTH_TRY(const ByteView name, in.fixed(std::size_t{length}));
   TROTH_TRY_VOID(check_file_name(as_text(name)));
@@ -111,7 +111,7 @@ Result<ListResult> decode_packed_list(const nlohmann::json& head_json, ByteView 
   result.next = std::move(head.next);
   wire::BinaryReader in(raw);
   for (std::uint64_t i = 0; i < head.count; ++i) {
-    TROTH_TRY(result.entries.emplace_back(), take_entry(in));
+    TROTH_TRY(result.entries.emplace_back(), take_list_entry(in));
   }
   TROTH_TRY_VOID(in.finish());
   return result;

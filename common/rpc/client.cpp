@@ -24,10 +24,6 @@ constexpr std::size_t kMostOfHead = 1024;
 // How long to look for the reason after the server stopped taking our bytes.
 constexpr std::chrono::milliseconds kLookForReason{1'000};
 
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
 // Whether the server's certificate, which is the authority's, names who the caller asked for.
 Status check_identity(const tls::Connection& session, const ClientOptions& options) {
   if (options.cell_id.empty() && options.role.empty())
@@ -257,16 +253,16 @@ Status Client::send_request(Exchange& exchange) {
     out_ += encode_frame_length(json.size());
   out_ += json;
   if (request.source) {
-    TROTH_TRY_VOID(send(exchange, bytes_of(out_)));
+    TROTH_TRY_VOID(send(exchange, as_bytes(out_)));
     return send_source(exchange);
   }
   if (request.bytes.size() <= kSentWithHead) {
     out_.append(reinterpret_cast<const char*>(request.bytes.data()), request.bytes.size());
-    Status sent = send(exchange, bytes_of(out_));
+    Status sent = send(exchange, as_bytes(out_));
     wipe_if_small(out_);  // these may be a password
     return sent;
   }
-  TROTH_TRY_VOID(send(exchange, bytes_of(out_)));
+  TROTH_TRY_VOID(send(exchange, as_bytes(out_)));
   return send(exchange, request.bytes);
 }
 

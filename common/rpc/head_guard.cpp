@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 
+#include "common/rpc/ignoring_case.hpp"
+
 namespace common::rpc {
 namespace {
 
@@ -45,16 +47,6 @@ constexpr std::array kForbidden{
     Forbidden{"content-encoding", 415, "Content-Encoding is not accepted"},
     Forbidden{"expect", 417, "Expect is not accepted"},
 };
-
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-}
-
-bool equals_ignoring_case(std::string_view text, std::string_view lower_case) {
-  return text.size() == lower_case.size() &&
-         std::equal(text.begin(), text.end(), lower_case.begin(),
-                    [](char a, char b) { return lower(a) == b; });
-}
 
 Name name_of(std::string_view text) {
   for (const Known& known : kAllowed) {

@@ -28,7 +28,7 @@ constexpr std::size_t kMaxConnections = 16;
 // For the whole of a connection, from accept to close.
 constexpr std::chrono::milliseconds kConnectionLimit{3'000};
 constexpr std::size_t kMaxRequestBytes = 4096;
-constexpr std::chrono::hours kLongWait{1};
+constexpr std::chrono::hours kLongestPause{1};
 
 std::string http_reply(int status, std::string_view reason, std::string_view type,
                        std::string_view body) {
@@ -118,7 +118,7 @@ void HealthListener::Impl::wait() {
   poll_fds_.clear();
   poll_fds_.push_back({stop_event_.get(), POLLIN, 0});
   poll_fds_.push_back({listener_.fd.get(), POLLIN, 0});
-  Instant first = now() + kLongWait;
+  Instant first = now() + kLongestPause;
   for (const Connection& connection : connections_) {
     poll_fds_.push_back({connection.socket.get(), connection.wants, 0});
     first = std::min(first, connection.deadline);

@@ -1,19 +1,12 @@
 #include "common/rpc/reply_head.hpp"
 
-#include <algorithm>
 #include <charconv>
 
+#include "common/rpc/ignoring_case.hpp"
 #include "common/rpc/protocol.hpp"
 
 namespace common::rpc {
 namespace {
-
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    return lower(x) == lower(y);
-  });
-}
 
 Status take_header(std::string_view line, HttpReplyHead& head, bool& has_length) {
   const std::size_t colon = line.find(':');

@@ -26,10 +26,6 @@ constexpr std::uint64_t kSmallBody = 16 * 1024;
 constexpr Duration kLeastWait = std::chrono::milliseconds(10);
 constexpr const char* kLogInFirst = "log in on this connection first";
 
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
 }  // namespace
 
 Duration transfer_time(const ServerLimits& limits, std::uint64_t bytes) {
@@ -396,7 +392,7 @@ Status ServerConnection::write_now(std::span<const std::byte> bytes, Instant dea
     }
     return {};
   };
-  TROTH_TRY_VOID(send(bytes_of(out_).subspan(out_at_)));
+  TROTH_TRY_VOID(send(as_bytes(out_).subspan(out_at_)));
   wipe_if_small(out_);
   out_at_ = 0;
   return send(bytes);
@@ -474,7 +470,7 @@ void ServerConnection::refuse(int status, const Error& error) {
 
 ServerConnection::Advance ServerConnection::advance_reply() {
   while (out_at_ < out_.size()) {
-    const auto step = tls_->write(bytes_of(out_).subspan(out_at_));
+    const auto step = tls_->write(as_bytes(out_).subspan(out_at_));
     if (!step || step->closed)
       return Step::Close;
     if (step->want_write)

@@ -20,10 +20,6 @@ constexpr std::array<std::string_view, kFaultKinds> kNames = {
     "DelayMessage"};
 static_assert(static_cast<std::size_t>(FaultKind::DelayMessage) + 1 == kFaultKinds);
 
-double seconds(Duration d) {
-  return static_cast<double>(d.count()) / 1e9;
-}
-
 // Even over the logarithm, by whole steps of two and evenly within a step.
 Duration log_even(Random& random, Duration shortest, Duration longest) {
   const auto low = static_cast<std::uint64_t>(std::max<std::int64_t>(shortest.count(), 1));
@@ -66,14 +62,14 @@ std::string_view to_string(FaultKind kind) {
 
 std::string describe(const Fault& fault) {
   std::string text =
-      fmt::format("{:.6f}s {} n{}", seconds(fault.at), to_string(fault.kind), fault.node);
+      fmt::format("{:.6f}s {} n{}", in_seconds(fault.at), to_string(fault.kind), fault.node);
   if (fault.kind == FaultKind::CutLink)
     text += fmt::format("->n{}", fault.other);
   switch (fault.kind) {
     case FaultKind::WallJump:
     case FaultKind::Laggy:
     case FaultKind::SlowNode:
-      text += fmt::format(" by {:.6f}s", seconds(Duration{fault.value}));
+      text += fmt::format(" by {:.6f}s", in_seconds(Duration{fault.value}));
       break;
     case FaultKind::Lossy:
     case FaultKind::Drift:
@@ -94,7 +90,7 @@ std::string describe(const Fault& fault) {
     default:
       break;
   }
-  return text + fmt::format(" for {:.6f}s", seconds(fault.length));
+  return text + fmt::format(" for {:.6f}s", in_seconds(fault.length));
 }
 
 std::vector<Fault> make_faults(Random random, const FaultMix& mix, std::uint32_t nodes,

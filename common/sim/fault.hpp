@@ -17,6 +17,11 @@ namespace common::sim {
 
 using NodeIndex = std::uint32_t;
 
+// For texts.
+inline double in_seconds(Duration d) {
+  return static_cast<double>(d.count()) / 1e9;
+}
+
 // `node`, `other` and `value` mean what the comment says; `length` is how long it lasts.
 enum class FaultKind : std::uint8_t {
   // Network. A partition takes messages both ways unless it says otherwise.

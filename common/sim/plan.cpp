@@ -10,10 +10,6 @@
 namespace common::sim {
 namespace {
 
-double seconds(Duration d) {
-  return static_cast<double>(d.count()) / 1e9;
-}
-
 constexpr Ppm kSkewChance = kAlways / 2;
 
 }  // namespace
@@ -73,12 +69,12 @@ std::string describe(const Plan& plan) {
   std::string text;
   auto out = std::back_inserter(text);
   fmt::format_to(out, "plan of seed {}: {} nodes, {:.3f}s, then {:.3f}s to settle\n", plan.seed,
-                 plan.nodes.size(), seconds(plan.length), seconds(plan.settle_within));
+                 plan.nodes.size(), in_seconds(plan.length), in_seconds(plan.settle_within));
   const auto& noise = plan.noise;
   fmt::format_to(
       out, "  network: drop {} ppm, duplicate {} ppm, straggle {} ppm, delay {:.6f}-{:.6f}s\n",
-      noise.drop, noise.duplicate, noise.straggle, seconds(noise.delay_min),
-      seconds(noise.delay_max));
+      noise.drop, noise.duplicate, noise.straggle, in_seconds(noise.delay_min),
+      in_seconds(noise.delay_max));
   for (std::size_t i = 0; i < plan.nodes.size(); ++i) {
     if (plan.nodes[i].drift_ppm != 0) {
       fmt::format_to(out, "  n{} drifts {} ppm\n", i, plan.nodes[i].drift_ppm);
@@ -95,7 +91,7 @@ std::string describe(const Plan& plan) {
   for (const auto& fault : plan.faults)
     fmt::format_to(out, "  fault {}\n", describe(fault));
   for (const auto& item : plan.work) {
-    fmt::format_to(out, "  work {:.6f}s n{} kind {} a {} b {}\n", seconds(item.at), item.node,
+    fmt::format_to(out, "  work {:.6f}s n{} kind {} a {} b {}\n", in_seconds(item.at), item.node,
                    item.kind, item.a, item.b);
   }
   return text;

@@ -34,7 +34,7 @@ void RoundCounts::add(const DriverCounts& other) {
 
 namespace {
 
-constexpr common::VolumeId kVolume{7};
+constexpr common::VolumeId kOriginal{7};
 constexpr int kThreads = 3;
 constexpr auto kPatience = std::chrono::seconds(60);
 
@@ -102,11 +102,11 @@ Status Round::begin() {
   const std::string copy = options_.directory + "/copy";
   std::filesystem::create_directory(original);
   std::filesystem::create_directory(copy);
-  TROTH_TRY(volume_, Volume::create(original, kVolume, volume_options_, clock_));
+  TROTH_TRY(volume_, Volume::create(original, kOriginal, volume_options_, clock_));
   VolumeOptions copy_options = volume_options_;
   // It keeps everything, so that both can be compared from wherever the original begins.
   copy_options.retention.keep_commits = 1'000'000;
-  TROTH_TRY(copy_, Volume::create_copy(copy, kVolume, volume_->uuid(), copy_options, clock_));
+  TROTH_TRY(copy_, Volume::create_copy(copy, kOriginal, volume_->uuid(), copy_options, clock_));
   TROTH_TRY(const store::Attributes root, volume_->attributes(store::kRootNode));
   model_ = std::make_unique<StoreModel>(root.version, root.mtime);
   return {};

@@ -22,7 +22,7 @@ using test_support::KdcServer;
 namespace rpc = common::rpc;
 namespace ticket = common::ticket;
 
-constexpr std::string_view kRoot = KdcFiles::kRootPassword;
+constexpr std::string_view kRootPassword = KdcFiles::kRootPassword;
 
 // A service of the cell with a clock of its own.
 class FileServer {
@@ -91,8 +91,8 @@ struct Fixture {
   KdcServer kdc;
   FileServer fs1{kdc, "fileserver/fs1"};
   FileServer fs2{kdc, "fileserver/fs2"};
-  ticket::Credential tgt = must(kdc.login("root", kRoot));
-  ticket::Credential admin = must(kdc.login("root", kRoot, "kdc/admin"));
+  ticket::Credential tgt = must(kdc.login("root", kRootPassword));
+  ticket::Credential admin = must(kdc.login("root", kRootPassword, "kdc/admin"));
   ticket::Credential for1 = must(kdc.ticket(tgt, "fileserver/fs1"));
   ticket::Credential for2 = must(kdc.ticket(tgt, "fileserver/fs2"));
 
@@ -252,13 +252,13 @@ TEST_CASE_FIXTURE(Fixture, "too many attempts are told how long to wait, known n
     CHECK(error.retry_after <= 60s);
   }
   // root, from here, is another name.
-  CHECK_OK(kdc.login("root", kRoot));
+  CHECK_OK(kdc.login("root", kRootPassword));
 }
 
 TEST_CASE("a login, the tickets after it and administration go over one connection") {
   KdcServer kdc;
   const auto client = kdc.client();
-  const auto password = common::crypto::Secret::copy_of(common::as_bytes(kRoot));
+  const auto password = common::crypto::Secret::copy_of(common::as_bytes(kRootPassword));
   const auto log_in = [&](std::string_view service) {
     ticket::AsWanted wanted;
     wanted.client = "root";
@@ -321,7 +321,7 @@ TEST_CASE("a connection that ends as it is used again costs an exchange nothing"
   const auto server = rpc::Server::start(std::move(options), std::move(cutting));
   REQUIRE_OK(server);
   const auto client = kdc.files().client((*server)->port());
-  const auto password = common::crypto::Secret::copy_of(common::as_bytes(kRoot));
+  const auto password = common::crypto::Secret::copy_of(common::as_bytes(kRootPassword));
   ticket::AsWanted wanted;
   wanted.client = "root";
   const auto tgt = client.login(wanted, password, in_a_while());
