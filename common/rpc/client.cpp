@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/bytes.hpp"
 #include "common/crypto/certificates.hpp"
 #include "common/rpc/reply_head.hpp"
 

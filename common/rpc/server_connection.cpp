@@ -8,6 +8,8 @@
 #include <new>
 #include <utility>
 
+#include "common/bytes.hpp"
+
 namespace common::rpc {
 namespace {
 
