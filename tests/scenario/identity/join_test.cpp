@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
 #include <filesystem>
 
 #include "fixture.hpp"
@@ -95,7 +96,7 @@ TEST_CASE("one who shows our authority's certificate and has no key under it is 
   static_cast<void>(impostor.certificates().issue(
       "server",
       {.names = {"IP:127.0.0.1", fmt::format("URI:troth://{}/kdc/kdc1", description->id)}}));
-  int asked = 0;
+  std::atomic<int> asked{0};
   impostor.add({.service = "kdc",
                 .name = "cell",
                 .handler = [&](common::rpc::Call&) -> common::Result<common::rpc::Reply> {
