@@ -27,8 +27,11 @@ common::Bytes encode_break(const SendBreak& message) {
   out.number = message.number;
   out.grant_clock = message.grant_clock;
   if (message.nodes.size() <= fileproto::kMaxBreakNodes) {
+    // Nothing is about to change of what is given up for room; it is withdrawn all the same.
+    constexpr std::uint8_t kWithdrawn =
+        what::kBytes | what::kAttributes | what::kEntries | what::kAccess;
     for (const Touched& touched : message.nodes)
-      out.nodes.push_back({touched.node, touched.what});
+      out.nodes.push_back({touched.node, touched.what == 0 ? kWithdrawn : touched.what});
   }
   auto encoded = fileproto::encode_message(fileproto::ServerMessage(out));
   return encoded ? *std::move(encoded) : common::Bytes();

@@ -43,6 +43,12 @@ TEST_CASE("a break names its nodes, and more than a message holds are everything
   CHECK(told->grant_clock == 99);
   REQUIRE(told->nodes.size() == 2);
   CHECK(told->nodes[1].fid == fid(6));
+  // Given up for room: nothing is about to change of it.
+  message.nodes = {{fid(5), 0}};
+  const auto given_up = fileproto::decode_server_message(fileserver::encode_break(message));
+  REQUIRE_OK(given_up);
+  REQUIRE(std::get<fileproto::Break>(*given_up).nodes.size() == 1);
+  CHECK(std::get<fileproto::Break>(*given_up).nodes[0].fid == fid(5));
   message.nodes.assign(fileproto::kMaxBreakNodes + 1, message.nodes[0]);
   const auto all = fileproto::decode_server_message(fileserver::encode_break(message));
   REQUIRE_OK(all);
