@@ -8,6 +8,8 @@
 #include "common/daemon/server_tls.hpp"
 #include "common/failpoint/failpoint.hpp"
 #include "common/log/log.hpp"
+#include "fileserver/callers/disabled_watch.hpp"
+#include "fileserver/callers/kdc_questions.hpp"
 #include "fileserver/changes/pipeline.hpp"
 #include "fileserver/content/dump_table.hpp"
 #include "fileserver/content/load_table.hpp"
@@ -28,6 +30,9 @@ constexpr std::chrono::milliseconds kCloseVolumes{500};
 // Database, log and segments of an open volume, with its readers.
 constexpr std::uint64_t kDescriptorsOfVolume = 24;
 constexpr std::uint64_t kOtherDescriptors = 512;
+// From then on health says that nobody knows who has been disabled since: a few questions in a row
+// went unanswered.
+constexpr std::chrono::minutes kOldNews{2};
 
 // Tests of whole cells plant them from outside: promises.bug.NAME=error(internal).
 common::sim::BugSet<PromiseBug> planted_bugs() {
@@ -64,13 +69,16 @@ class FileService final : public common::daemon::Service {
 
   Status open_volumes(const Settings& settings);
   Status start_sessions(const Settings& settings);
+  Status start_watch(const Settings& settings, const std::string& cell);
   void add_metrics();
+  void add_watch_metrics();
   void end();
 
   const common::daemon::ServerFoundation& foundation_;
   const AccessLog access_log_;
   std::shared_ptr<common::tls::ReloadableContext> tls_;
   // Below, destroyed in this order from the last.
+  DisabledList disabled_;
   access::PathCache paths_;
   DumpTable dumps_;
   LoadTable loads_;
@@ -78,6 +86,8 @@ class FileService final : public common::daemon::Service {
   std::unique_ptr<Sessions> sessions_;
   std::unique_ptr<ChangePipeline> pipeline_;
   std::unique_ptr<FileParts> parts_;
+  std::unique_ptr<KdcQuestions> questions_;  // none, as its watch: there is no KDC to be asked
+  std::unique_ptr<DisabledWatch> watch_;
   bool ended_ = false;
 };
 
@@ -101,7 +111,8 @@ Result<std::unique_ptr<FileService>> FileService::make(
   service->parts_ = std::make_unique<FileParts>(
       FileParts{clock, identity.cell_id, *service->volumes_, *service->sessions_,
                 service->sessions_->keeper(), *service->pipeline_, service->paths_,
-                &service->dumps_, &service->loads_});
+                &service->dumps_, &service->loads_, &service->disabled_});
+  TROTH_TRY_VOID(service->start_watch(settings, identity.cell_id));
   service->add_metrics();
   return service;
 }
@@ -142,7 +153,55 @@ Status FileService::start_sessions(const Settings& settings) {
   return {};
 }
 
+Status FileService::start_watch(const Settings& settings, const std::string& cell) {
+  if (settings.kdc.empty()) {
+    common::log::warn(
+        "no KDC is named in [callers], so users who are disabled are served until their tickets "
+        "end");
+    return {};
+  }
+  KdcQuestionsOptions where;
+  where.cell = cell;
+  auto kdc = common::config::parse_endpoint(settings.kdc);
+  if (!kdc)
+    return tl::unexpected(kdc.error().in(foundation_.program.schema.origin("callers", "kdc")));
+  where.kdc = *std::move(kdc);
+  where.ca = foundation_.settings.ca;
+  where.keytab = foundation_.settings.keytab;
+  TROTH_TRY(questions_, KdcQuestions::make(where));
+  DisabledWatchOptions options;
+  options.every = settings.ask_every;
+  options.ask = [this](std::optional<std::uint64_t> since, PrincipalId after) {
+    return questions_->disabled(since, after);
+  };
+  options.told = [this](std::span<const PrincipalId> newly) {
+    if (disabled_.size() > 0)
+      sessions_->revoke([this](PrincipalId id) { return disabled_.has(id); }, newly);
+  };
+  auto& beat = foundation_.program.heartbeats.add("disabled", kThreadSilence);
+  options.beat = [&beat] { beat.beat(); };
+  watch_ =
+      std::make_unique<DisabledWatch>(std::move(options), disabled_, foundation_.program.clock);
+  return {};
+}
+
+void FileService::add_watch_metrics() {
+  auto& metrics = foundation_.program.metrics;
+  metrics.sampled(Type::Gauge, "troth_file_disabled_principals",
+                  "Principals of the cell that are disabled or removed, as far as is known.", {},
+                  [this] { return static_cast<double>(disabled_.size()); });
+  if (!watch_)
+    return;
+  metrics.sampled(Type::Gauge, "troth_file_disabled_age_seconds",
+                  "How long ago the KDC said who they are.", {},
+                  [this] { return std::chrono::duration<double>(watch_->age()).count(); });
+  metrics.sampled(Type::Counter, "troth_file_disabled_failures_total",
+                  "Times that it was asked and did not say.", {},
+                  [this] { return static_cast<double>(watch_->failures()); });
+}
+
 void FileService::add_metrics() {
+  add_watch_metrics();
   auto& metrics = foundation_.program.metrics;
   const auto add = [&](Type type, std::string_view name, std::string_view help, auto sample) {
     metrics.sampled(type, name, help, {}, [sample] { return static_cast<double>(sample()); });
@@ -199,6 +258,11 @@ common::rpc::HealthReport FileService::health() const {
     if (one.state == VolumeState::Unavailable)
       bad += fmt::format("; volume \"{}\" is unavailable: {}", one.entry->name, one.why);
   }
+  if (watch_ && watch_->age() > kOldNews) {
+    bad += fmt::format("; the KDC has not said for {} s who is disabled: {}",
+                       std::chrono::duration_cast<std::chrono::seconds>(watch_->age()).count(),
+                       watch_->trouble().value_or("it is being asked"));
+  }
   return {true,
           fmt::format("{} volumes, {} sessions{}", all.size(), sessions_->counts().sessions, bad)};
 }
@@ -206,6 +270,11 @@ common::rpc::HealthReport FileService::health() const {
 void FileService::end() {
   if (std::exchange(ended_, true))
     return;
+  if (watch_) {
+    // It ends with this: metrics are told until then.
+    watch_->stop();
+    questions_->cancel();
+  }
   const bool clean = sessions_ == nullptr || sessions_->stop();
   if (!volumes_)
     return;
@@ -237,6 +306,11 @@ void Settings::declare(common::config::Schema& schema) {
                "The newest changes of a volume that are kept whatever their age.")
       .size("scrub_per_second", &scrub_bytes_per_second, {0, std::uint64_t{1} << 40},
             "Bytes that are read and verified in the background; 0: none.");
+  schema.section("callers", "Who may call.")
+      .text("kdc", &kdc,
+            "host:port of the KDC, which is asked who has been disabled; without it, whoever is "
+            "disabled is served until his ticket ends.")
+      .duration("ask_every", &ask_every, {100ms, 60s}, "How often, give or take a quarter.");
   schema.section("access_log", "Which calls have a line in the log.")
       .choice("lines", &access_log,
               {{"off", AccessLog::Off},

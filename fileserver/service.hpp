@@ -20,6 +20,8 @@ struct Settings {
   std::uint64_t keep_commits = 10'000;
   std::uint64_t scrub_bytes_per_second = 8 << 20;
   AccessLog access_log = AccessLog::Refused;
+  std::string kdc;  // host:port of the KDC; empty: nobody is asked who is disabled
+  std::chrono::milliseconds ask_every{10'000};
 
   void declare(common::config::Schema& schema);
 };

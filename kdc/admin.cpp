@@ -35,6 +35,10 @@ Status check_right(const AdminOperation& operation, AdminCall& call) {
   } else if (operation.right == AdminRight::Auditor) {
     TROTH_TRY(allowed, call.is_auditor());
     who = "auditors and administrators";
+  } else if (operation.right == AdminRight::Service) {
+    TROTH_TRY(const bool auditor, call.is_auditor());
+    allowed = auditor || call.caller().kind == Kind::Service;
+    who = "services, auditors and administrators";
   } else if (operation.right == AdminRight::Self) {
     // Whether the name exists is for those to know who may see it.
     TROTH_TRY(const std::string name, call.name());

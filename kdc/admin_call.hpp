@@ -29,7 +29,7 @@ struct AdminTools {
 };
 
 // Who may make a call; see PROTOCOL.md. What depends on a group is the handler's to check.
-enum class AdminRight : std::uint8_t { Anybody, Self, Administrator, Auditor };
+enum class AdminRight : std::uint8_t { Anybody, Self, Administrator, Auditor, Service };
 enum class Fresh : std::uint8_t { NotNeeded, Needed };
 enum class Changes : std::uint8_t { Nothing, Something };
 // As the tables of calls say it.

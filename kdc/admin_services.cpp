@@ -1,6 +1,8 @@
 // Calls about services and hosts, and their keytabs.
 
+#include "common/wire/binary.hpp"
 #include "kdc/admin_call.hpp"
+#include "kdc/disabled.hpp"
 #include "kdc/names.hpp"
 
 namespace kdc {
@@ -110,6 +112,32 @@ Result<Reply> service_delete(AdminCall& call) {
   return nothing_to_say();
 }
 
+Result<Reply> disabled(AdminCall& call) {
+  TROTH_TRY_VOID(call.args().refuse_others({"since", "after"}));
+  TROTH_TRY(const auto since, call.args().try_u64("since"));
+  TROTH_TRY(const auto after, call.args().try_u64("after"));
+  if (since && after)
+    return fail(ErrorCode::InvalidArgument, "a page of everybody is since no version");
+  if (after.value_or(0) > kLastId)
+    return fail(ErrorCode::InvalidArgument, "an id is at most {}", kLastId);
+  const Id first(static_cast<std::uint32_t>(after.value_or(0)));
+  TROTH_TRY(const DisabledPage page, read_disabled(call.database().core(), since, first));
+  JsonWriter writer;
+  writer.field("version", page.version)
+      .field("whole", page.whole)
+      .field("disabled", page.disabled.size());
+  if (page.next)
+    writer.field("next", page.next->value);
+  common::wire::BinaryWriter ids;
+  for (const auto* const list : {&page.disabled, &page.enabled}) {
+    for (const Id id : *list)
+      ids.u32(id.value);
+  }
+  Reply reply = answer(writer);
+  reply.bytes = ids.take();
+  return reply;
+}
+
 constexpr AdminOperation kServiceOperations[] = {
     {"service-add", AdminRight::Administrator, kFresh, kChange, service_add},
     {"service-list", AdminRight::Administrator, Fresh::NotNeeded, kLook, service_list},
@@ -117,6 +145,7 @@ constexpr AdminOperation kServiceOperations[] = {
     {"service-rotate", AdminRight::Self, kFresh, kChange, service_rotate},
     {"service-activate", AdminRight::Self, kFresh, kChange, service_activate},
     {"service-delete", AdminRight::Administrator, kFresh, kChange, service_delete},
+    {"disabled", AdminRight::Service, Fresh::NotNeeded, kLook, disabled},
 };
 
 }  // namespace

@@ -371,30 +371,32 @@ Result<std::uint64_t> Groups::directory_version() {
 }
 
 Result<DirectoryChanges> Groups::changes_since(std::uint64_t version) {
-  return core_.read([&](ReadTx& tx) -> Result<DirectoryChanges> {
-    DirectoryChanges changes;
-    TROTH_TRY(changes.version, count(tx.query("SELECT directory FROM cell")));
-    TROTH_TRY(const std::uint64_t forgotten, count(tx.query("SELECT forgotten FROM cell")));
-    // A version from the future is one of a database that was put back.
-    changes.everything = version < forgotten || version > changes.version;
-    if (changes.everything)
-      return changes;
-    TROTH_TRY(auto rows, tx.query("SELECT DISTINCT principal FROM directory_change WHERE "
-                                  "version > ?1 ORDER BY principal LIMIT ?2",
-                                  version, kMostChanges + 1));
-    for (;;) {
-      TROTH_TRY(const bool more, rows.step());
-      if (!more)
-        break;
-      changes.principals.emplace_back(static_cast<std::uint32_t>(rows.column_uint64(0)));
-    }
-    if (changes.principals.size() > kMostChanges ||
-        (!changes.principals.empty() && changes.principals.front() == kNobody)) {
-      changes.everything = true;
-      changes.principals.clear();
-    }
+  return core_.read([&](ReadTx& tx) { return directory_changes(tx, version); });
+}
+
+Result<DirectoryChanges> directory_changes(ReadTx& tx, std::uint64_t version) {
+  DirectoryChanges changes;
+  TROTH_TRY(changes.version, count(tx.query("SELECT directory FROM cell")));
+  TROTH_TRY(const std::uint64_t forgotten, count(tx.query("SELECT forgotten FROM cell")));
+  // A version from the future is one of a database that was put back.
+  changes.everything = version < forgotten || version > changes.version;
+  if (changes.everything)
     return changes;
-  });
+  TROTH_TRY(auto rows, tx.query("SELECT DISTINCT principal FROM directory_change WHERE "
+                                "version > ?1 ORDER BY principal LIMIT ?2",
+                                version, kMostChanges + 1));
+  for (;;) {
+    TROTH_TRY(const bool more, rows.step());
+    if (!more)
+      break;
+    changes.principals.emplace_back(static_cast<std::uint32_t>(rows.column_uint64(0)));
+  }
+  if (changes.principals.size() > kMostChanges ||
+      (!changes.principals.empty() && changes.principals.front() == kNobody)) {
+    changes.everything = true;
+    changes.principals.clear();
+  }
+  return changes;
 }
 
 }  // namespace kdc

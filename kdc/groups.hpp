@@ -95,6 +95,7 @@ class Groups {
 common::Status insert_group(common::db::WriteTx& tx, Id id, std::string_view name, Id owner,
                             Time now);
 common::Result<std::optional<Group>> find_group(common::db::ReadTx& tx, Id id);
+common::Result<DirectoryChanges> directory_changes(common::db::ReadTx& tx, std::uint64_t version);
 // Conflict if nobody would be left who may administer the cell.
 common::Status need_administrators(common::db::ReadTx& tx);
 

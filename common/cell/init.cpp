@@ -105,23 +105,24 @@ crypto::CertificateRequest request_for(const ServerEntry& server, const InitOpti
   return request;
 }
 
-// What only one kind of server is told.
+// What only one kind of server is told. `kdc`: where the cell's is reached.
 std::string own_configuration(const ServerEntry& server, const InitOptions& options,
-                              std::uint16_t port) {
+                              std::uint16_t port, const std::string& kdc) {
   if (server.role == kKdcRole)
     return "[kdc]\ncell_description = \"cell.toml\"\n";
   std::string text = "[auth]\nkeytab = \"keytab\"\n";
   if (server.role == kFileServerRole) {
     const auto streams = static_cast<std::uint16_t>(port + kStreamPortOffset);
     text += fmt::format(
-        "\n[streams]\nlisten = {}\n",
-        config::toml_quoted(config::format_endpoint({.host = options.listen, .port = streams})));
+        "\n[streams]\nlisten = {}\n\n[callers]\nkdc = {}\n",
+        config::toml_quoted(config::format_endpoint({.host = options.listen, .port = streams})),
+        config::toml_quoted(kdc));
   }
   return text;
 }
 
 std::string server_configuration(const ServerEntry& server, const InitOptions& options,
-                                 std::uint16_t port) {
+                                 std::uint16_t port, const std::string& kdc) {
   using config::toml_quoted;
   const std::string listen = config::format_endpoint({.host = options.listen, .port = port});
   return fmt::format(
@@ -131,7 +132,8 @@ std::string server_configuration(const ServerEntry& server, const InitOptions& o
       "name = {2}\nrole = {3}\nlisten = {4}\nhealth_listen = {5}\ndata_dir = \"data\"\n\n"
       "[tls]\ncertificate = \"server.crt\"\nkey = \"server.key\"\nca = \"ca.crt\"\n\n{6}",
       server.name, server.role, toml_quoted(server.name), toml_quoted(server.role),
-      toml_quoted(listen), toml_quoted(server.health), own_configuration(server, options, port));
+      toml_quoted(listen), toml_quoted(server.health),
+      own_configuration(server, options, port, kdc));
 }
 
 Secret content(std::string_view text) {
@@ -152,7 +154,8 @@ Status add_server(const crypto::CertificateAndKey& authority, const ServerEntry&
   tree.directories.push_back({.path = role});
   tree.directories.push_back({.path = role + "/data"});
   tree.files.push_back({.path = fmt::format("{0}/troth-{0}.toml", role),
-                        .content = content(server_configuration(server, options, port))});
+                        .content = content(server_configuration(
+                            server, options, port, planned.description.servers.front().address))});
   tree.files.push_back({.path = role + "/ca.crt", .content = content(authority_pem)});
   tree.files.push_back({.path = role + "/server.crt", .content = content(certificate)});
   tree.files.push_back({.path = role + "/server.key", .content = std::move(key)});

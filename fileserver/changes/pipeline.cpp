@@ -339,10 +339,11 @@ Result<Reply> ChangePipeline::finish(FileCall& call, PendingChange& pending,
   TROTH_TRY_VOID(settle(call, volume, news->commit));
   std::vector<bool> granted;
   granted.reserve(news->commit.nodes.size());
+  const bool enabled = call.still_enabled().has_value();
   for (const store::NodeOutcome& outcome : news->commit.nodes) {
     const Fid fid{volume.id(), outcome.attributes.node};
-    granted.push_back(std::find(ended.granted.begin(), ended.granted.end(), fid) !=
-                      ended.granted.end());
+    granted.push_back(enabled && std::find(ended.granted.begin(), ended.granted.end(), fid) !=
+                                     ended.granted.end());
   }
   return pending.change().reply(call, {news->commit, std::move(granted), ended.clock});
 }

@@ -49,8 +49,7 @@ class Dispatch {
       return fail(ErrorCode::Unauthenticated, "prove who you are first");
     FileCall file(parts_, call, *identity,
                   std::static_pointer_cast<FileSession>(call.peer().note()));
-    Result<Reply> result =
-        operation.stale_too ? operation.run(file) : unless_stale(file, operation);
+    Result<Reply> result = answer(file, operation);
     if (result && result->parked)
       return result;
     count(file, operation, counts, result);
@@ -58,8 +57,9 @@ class Dispatch {
   }
 
  private:
-  static Result<Reply> unless_stale(FileCall& file, const FileOperation& operation) {
-    if (file.session() && file.session()->over.load())
+  static Result<Reply> answer(FileCall& file, const FileOperation& operation) {
+    TROTH_TRY_VOID(file.still_enabled());
+    if (!operation.stale_too && file.session() && file.session()->over.load())
       return fail(ErrorCode::Stale, "the session of this connection is over: open another");
     return operation.run(file);
   }

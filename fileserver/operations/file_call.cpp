@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "common/crypto/hash.hpp"
+#include "fileserver/callers/disabled_list.hpp"
 #include "fileserver/changes/pipeline.hpp"
 #include "fileserver/operations/file_parts.hpp"
 #include "fileserver/sessions/sessions.hpp"
@@ -30,6 +31,14 @@ Result<store::MountId> mount_of(const std::string& cell, const std::string& name
 }
 
 }  // namespace
+
+Status FileCall::still_enabled() const {
+  if (parts_.disabled == nullptr || !parts_.disabled->has(identity_.client.id))
+    return {};
+  return fail(ErrorCode::PermissionDenied,
+              "{} has been disabled by an administrator of the cell, who can enable it again",
+              identity_.client.name);
+}
 
 Result<VolumeRef> FileCall::volume(common::VolumeId id) {
   TROTH_TRY(VolumeRef volume, parts_.volumes.use(id, deadline()));
@@ -105,6 +114,9 @@ std::vector<bool> ReadGrants::give(std::span<const common::Fid> nodes) {
   if (none_ || nodes.empty())
     return std::vector<bool>(nodes.size());
   auto granted = call_.parts().keeper.grant(call_.session()->id, nodes, token_);
+  // Who was disabled meanwhile must not get one after those that he had were asked for.
+  if (!call_.still_enabled())
+    return std::vector<bool>(nodes.size());
   clock_ = granted.clock;
   return std::move(granted.nodes);
 }

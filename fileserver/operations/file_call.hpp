@@ -32,6 +32,8 @@ class FileCall {
   [[nodiscard]] const nlohmann::json& args() const { return call_.args(); }
   [[nodiscard]] common::Instant deadline() const { return call_.deadline(); }
   [[nodiscard]] const common::ticket::Identity& identity() const { return identity_; }
+  // PermissionDenied: the KDC says by now that his ticket is good no more (F41).
+  [[nodiscard]] Status still_enabled() const;
   // nullptr: the connection has joined none, so nothing is granted to it.
   [[nodiscard]] const FileSessionPtr& session() const { return session_; }
 

@@ -179,8 +179,10 @@ Status FileChange::check_ticket(FileCall& call) const {
 }
 
 Status FileChange::look(FileCall& call, const Moment& moment, Look& into) {
-  if (moment.committing)
+  if (moment.committing) {
     TROTH_TRY_VOID(check_ticket(call));
+    TROTH_TRY_VOID(call.still_enabled());
+  }
   return look_at_steps(call, moment, into, StepLook::Mode::Whole);
 }
 

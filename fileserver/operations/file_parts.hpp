@@ -12,6 +12,7 @@
 namespace fileserver {
 
 class ChangePipeline;
+class DisabledList;
 class DumpTable;
 class LoadTable;
 class PromiseKeeper;
@@ -30,6 +31,8 @@ struct FileParts {
   // nullptr: nothing is dumped, or loaded, here.
   DumpTable* dumps = nullptr;
   LoadTable* loads = nullptr;
+  // nullptr: nobody says who is disabled, so tickets are good until their end.
+  const DisabledList* disabled = nullptr;
   std::shared_ptr<Allowances> allowances = std::make_shared<Allowances>(clock);
 };
 

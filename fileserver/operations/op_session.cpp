@@ -30,6 +30,12 @@ Result<Reply> session_open(FileCall& call) {
   } else {
     TROTH_TRY(session, sessions.open(call.identity().client, mount));
   }
+  session->callers.lock()->add(call.identity().client.id);
+  // One that is disabled just now may have come too late to be ended with his others.
+  if (const Status enabled = call.still_enabled(); !enabled) {
+    sessions.close(session);
+    return tl::unexpected(enabled.error());
+  }
   call.rpc().peer().set_note(session);
   fileproto::SessionOpenResult result;
   result.session = session->id;
@@ -52,6 +58,8 @@ Result<Reply> session_join(FileCall& call) {
   TROTH_TRY(const auto binding, binding_of(call));
   TROTH_TRY(auto session, call.parts().sessions.join(call.identity().client.name, args.session,
                                                      args.proof, binding));
+  session->callers.lock()->add(call.identity().client.id);
+  TROTH_TRY_VOID(call.still_enabled());
   call.rpc().peer().set_note(std::move(session));
   return Reply::text(encode(fileproto::Done{}));
 }

@@ -309,6 +309,21 @@ void PromiseCore::end_session(SessionId session, SessionOver::Why why, Instant n
   }
 }
 
+void PromiseCore::break_session(SessionId session, Instant now, PromiseEffects& effects) {
+  State& s = *state_;
+  s.advance(now, effects);
+  const auto row = s.row_of(session);
+  if (row == 0)
+    return;
+  // What it owes already is passed over, and there is no more of that than breaks can hold.
+  constexpr int kMostIdle = 64;
+  for (int idle = 0; s.sessions[row].active > 0 && idle < kMostIdle;) {
+    const auto before = s.sessions[row].active;
+    s.evict(row, s.options.nodes_per_break, effects);
+    idle = s.sessions[row].active == before ? idle + 1 : 0;
+  }
+}
+
 Status PromiseCore::check_session(SessionId session) const {
   if (state_->row_of(session) == 0)
     return stale(session);

@@ -147,7 +147,7 @@ struct ChangeExpired {
 // The session is over: its pins and reservations go, its calls are `stale`, its stream is closed.
 struct SessionOver {
   SessionId session;
-  enum class Why : std::uint8_t { Closed, Replaced, Lease, Misbehaved } why = Why::Closed;
+  enum class Why : std::uint8_t { Closed, Replaced, Lease, Misbehaved, Revoked } why = Why::Closed;
   bool owing = false;  // an acknowledgement, when its lease was over
 };
 // Nobody trusts what it was promised any more: it may be taken off the stored list, not before
@@ -213,6 +213,8 @@ class PromiseCore {
   // Closed: its mount says that nothing is trusted any more, and nobody waits for it. For any other
   // reason it is over for its mount at once, and changes wait until its lease is over.
   void end_session(SessionId session, SessionOver::Why why, Instant now, PromiseEffects& effects);
+  // All that it has been promised is asked for; what is granted later is not.
+  void break_session(SessionId session, Instant now, PromiseEffects& effects);
   // Stale: it is over (or never was): open another.
   [[nodiscard]] Status check_session(SessionId session) const;
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -49,6 +50,16 @@ struct NodeRange {
 };
 inline constexpr std::size_t kMaxNodeRanges = 16;  // older ones are forgotten
 
+// Who has joined a session beside its opener.
+struct JoinedCallers {
+  std::vector<common::ticket::PrincipalId> who;  // ascending
+  bool more = false;                             // others, too, than are remembered
+  void add(common::ticket::PrincipalId caller);
+  [[nodiscard]] bool has_any(std::span<const common::ticket::PrincipalId> ascending) const;
+};
+// Users of one machine; of whoever comes later, nobody knows in which session he is.
+inline constexpr std::size_t kMaxJoinedCallers = 1'024;
+
 // Pins of a session in one volume that no handle stands for.
 struct LoosePins {
   using Pin = std::pair<common::NodeId, common::Seq>;
@@ -80,6 +91,7 @@ struct FileSession {
     std::map<common::VolumeId, std::vector<NodeRange>> ranges;  // as the registry has them
   };
   common::Locked<Held> held;
+  common::Locked<JoinedCallers> callers;
   // Held while a volume says what it has: only opening and releasing wait for that.
   common::Locked<std::map<common::VolumeId, LoosePins>> loose;
 };

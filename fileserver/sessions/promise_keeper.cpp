@@ -193,6 +193,13 @@ Status PromiseKeeper::on_flushing(SessionId session, std::uint64_t number,
   return done;
 }
 
+void PromiseKeeper::break_session(SessionId session) {
+  const MutexLock lock(mutex_);
+  PromiseEffects effects;
+  core_.break_session(session, clock_.now(), effects);
+  carry_out(effects);
+}
+
 void PromiseKeeper::break_everything() {
   const MutexLock lock(mutex_);
   PromiseEffects effects;

@@ -72,6 +72,7 @@ class PromiseKeeper {
   [[nodiscard]] Status open_session(SessionId session) EXCLUDES(mutex_);
   [[nodiscard]] Status resume_session(SessionId session) EXCLUDES(mutex_);
   void end_session(SessionId session, SessionOver::Why why) EXCLUDES(mutex_);
+  void break_session(SessionId session) EXCLUDES(mutex_);
   [[nodiscard]] Status check_session(SessionId session) EXCLUDES(mutex_);
   [[nodiscard]] Status stream_up(SessionId session) EXCLUDES(mutex_);
   void stream_down(SessionId session) EXCLUDES(mutex_);

@@ -1,6 +1,26 @@
 #include "fileserver/sessions/session_table.hpp"
 
+#include <algorithm>
+
 namespace fileserver {
+
+void JoinedCallers::add(common::ticket::PrincipalId caller) {
+  const auto place = std::lower_bound(who.begin(), who.end(), caller);
+  if (place != who.end() && *place == caller)
+    return;
+  if (who.size() < kMaxJoinedCallers)
+    who.insert(place, caller);
+  else
+    more = true;
+}
+
+bool JoinedCallers::has_any(std::span<const common::ticket::PrincipalId> ascending) const {
+  if (more && !ascending.empty())
+    return true;
+  return std::any_of(who.begin(), who.end(), [&](common::ticket::PrincipalId one) {
+    return std::binary_search(ascending.begin(), ascending.end(), one);
+  });
+}
 
 using common::ErrorCode;
 using common::fail;

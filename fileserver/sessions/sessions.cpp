@@ -224,6 +224,25 @@ std::vector<SessionId> Sessions::Impl::opened_by(common::ticket::PrincipalId ope
   return all;
 }
 
+void Sessions::Impl::revoke(const std::function<bool(common::ticket::PrincipalId)>& disabled,
+                            std::span<const common::ticket::PrincipalId> newly) {
+  std::vector<SessionId> over;
+  std::vector<SessionId> asked;
+  {
+    const MutexLock lock(mutex_);
+    table_.each([&](const SessionTable::Entry& entry) {
+      if (disabled(entry.session->opener))
+        over.push_back(entry.session->id);
+      else if (entry.session->callers.lock()->has_any(newly))
+        asked.push_back(entry.session->id);
+    });
+  }
+  for (const SessionId session : over)
+    keeper_->end_session(session, SessionOver::Why::Revoked);
+  for (const SessionId session : asked)
+    keeper_->break_session(session);
+}
+
 void Sessions::Impl::note_unstable(const FileSessionPtr& session, VolumeId volume,
                                    common::Seq seq) {
   const MutexLock lock(mutex_);
@@ -372,6 +391,10 @@ void Sessions::close(const FileSessionPtr& session) {
 }
 std::vector<SessionId> Sessions::opened_by(common::ticket::PrincipalId opener) {
   return impl_->opened_by(opener);
+}
+void Sessions::revoke(const std::function<bool(common::ticket::PrincipalId)>& disabled,
+                      std::span<const common::ticket::PrincipalId> newly) {
+  impl_->revoke(disabled, newly);
 }
 bool Sessions::lives(SessionId session) {
   return impl_->lives(session);

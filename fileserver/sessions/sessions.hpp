@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "common/clock.hpp"
@@ -69,6 +70,11 @@ class Sessions {
 
   // All that he has opened and that live, or may yet come back; ascending.
   [[nodiscard]] std::vector<SessionId> opened_by(common::ticket::PrincipalId opener);
+  // Of whose calls nothing is answered any more. Sessions that one of them has opened are over;
+  // what others were promised in which one of `newly` (ascending) takes part is asked for: their
+  // mounts remember what he may. Those of a former life that are not back are left until they are.
+  void revoke(const std::function<bool(common::ticket::PrincipalId)>& disabled,
+              std::span<const common::ticket::PrincipalId> newly);
   // Whether it lives, or may yet come back.
   [[nodiscard]] bool lives(SessionId session);
   // A commit of this session is not stable yet: it is told when it is.

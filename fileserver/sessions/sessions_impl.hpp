@@ -42,6 +42,8 @@ class Sessions::Impl final : public common::stream::ServerHandler, public Promis
                               const Proof& binding);
   bool lives(SessionId session) EXCLUDES(mutex_);
   std::vector<SessionId> opened_by(common::ticket::PrincipalId opener) EXCLUDES(mutex_);
+  void revoke(const std::function<bool(common::ticket::PrincipalId)>& disabled,
+              std::span<const common::ticket::PrincipalId> newly) EXCLUDES(mutex_);
   void note_unstable(const FileSessionPtr& session, VolumeId volume, common::Seq seq)
       EXCLUDES(mutex_);
   void volume_deleted(VolumeId volume) EXCLUDES(mutex_);

@@ -36,8 +36,21 @@ GoodbyeReason reason_of(SessionOver::Why why) {
       return GoodbyeReason::Expired;
     case SessionOver::Why::Misbehaved:
       return GoodbyeReason::Protocol;
+    case SessionOver::Why::Revoked:
+      return GoodbyeReason::Refused;
   }
   return GoodbyeReason::Leaving;
+}
+
+fileproto::EndedWhy ended_why(SessionOver::Why why) {
+  switch (why) {
+    case SessionOver::Why::Lease:
+      return fileproto::EndedWhy::Lease;
+    case SessionOver::Why::Revoked:
+      return fileproto::EndedWhy::Revoked;
+    default:
+      return fileproto::EndedWhy::Replaced;
+  }
 }
 
 }  // namespace
@@ -234,9 +247,7 @@ void Sessions::Impl::session_over(const SessionOver& message) {
   wake_.notify_all();
   if (!stream)
     return;
-  const auto why = message.why == SessionOver::Why::Lease ? fileproto::EndedWhy::Lease
-                                                          : fileproto::EndedWhy::Replaced;
-  send_to(*stream, fileproto::Ended{why, VolumeId{}});
+  send_to(*stream, fileproto::Ended{ended_why(message.why), VolumeId{}});
   static_cast<void>(
       streams_->goodbye(*stream, {reason_of(message.why), {}, "the session is over"}));
 }

@@ -89,6 +89,7 @@ FileCell::FileCell(const FileCellOptions& options) {
     how.environment["TROTH_FAILPOINTS"] = options.fileserver_failpoints;
   how.environment["TROTH_STREAMS_LEASE"] = fmt::format("{}ms", options.lease.count());
   how.environment["TROTH_ACCESS_LOG_LINES"] = options.access_log;
+  how.environment["TROTH_CALLERS_ASK_EVERY"] = fmt::format("{}ms", options.ask_every.count());
   cell_ = take(LiveCell::create(how), "making a cell");
   const auto description =
       take(common::cell::load_description(cell_->directory().string()), "reading cell.toml");
@@ -144,6 +145,15 @@ void FileCell::add_user(const std::string& name, const std::string& password) {
   run({"user", "add", name, "--password-stdin", "--new-password-stdin", "--cell",
        cell_->directory().string()},
       fmt::format("{}\n{}\n", kAdministratorPassword, password));
+}
+
+void FileCell::set_disabled(const std::string& name, const std::string& word) {
+  const auto done = take(cell_->troth({"user", word, name, "--as", std::string(kAdministrator),
+                                       "--password-stdin", "--cell", cell_->directory().string()},
+                                      {.input = fmt::format("{}\n", kAdministratorPassword)}),
+                         word);
+  if (!done.status.ok())
+    throw std::runtime_error(done.error_output);
 }
 
 void FileCell::restart() {

@@ -15,6 +15,7 @@ struct FileCellOptions {
   std::chrono::milliseconds lease{10'000};
   std::string fileserver_failpoints;
   std::string access_log = "off";
+  std::chrono::milliseconds ask_every{10'000};  // who is disabled
   // Where all servers listen, and in which network: as of LiveCellOptions. The caller must reach
   // it.
   std::string address;
@@ -33,6 +34,9 @@ class FileCell {
 
   // A new user with this name.
   void add_user(const std::string& name, const std::string& password);
+  // By the administrator: from now on he gets no tickets, and those that he has end.
+  void disable_user(const std::string& name) { set_disabled(name, "disable"); }
+  void enable_user(const std::string& name) { set_disabled(name, "enable"); }
   [[nodiscard]] FileServerAddress address(
       const std::string& user = std::string(kAdministrator),
       const std::string& password = std::string(kAdministratorPassword)) const;
@@ -51,6 +55,7 @@ class FileCell {
   void restart_in_order();
 
  private:
+  void set_disabled(const std::string& name, const std::string& word);
   std::unique_ptr<LiveCell> cell_;
   std::string id_;
   std::shared_ptr<common::tls::ReloadableContext> tls_;

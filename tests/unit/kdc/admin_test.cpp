@@ -1,6 +1,7 @@
 // Administration over real connections: who may do what, with what proof, how often.
 
 #include "admin_fixture.hpp"
+#include "common/auth/disabled.hpp"
 
 using namespace kdc_test;
 
@@ -292,4 +293,44 @@ TEST_CASE_FIXTURE(Administering,
   CHECK(!root->call("user-list", {{"limit", -1}}));
   CHECK(!root->call("user-add", {{"name", "x"}, {"id", 1ULL << 40}}, "a long password"));
   CHECK(!root->call("group-show", {{"group", std::string(500, 'a')}}));
+}
+
+TEST_CASE_FIXTURE(Administering, "F41: services are told who is disabled, and nobody else is") {
+  auto alice = add_and_login("alice", kAlicesPassword);
+  const json added = root->must("user-show", {{"name", "alice"}});
+  // By the ways of a service: its keytab, and no fresh proof.
+  const auto tgt = server.client().login(
+      ticket::AsWanted{}, server.files().keytab("fileserver/fs1"), test_support::in_a_while());
+  REQUIRE_OK(tgt);
+  auto credential = server.ticket(*tgt, "kdc/admin");
+  REQUIRE_OK(credential);
+  auto service = server.admin(*std::move(credential));
+  const auto ask = [&](std::optional<std::uint64_t> since) {
+    const auto news =
+        common::auth::ask_disabled(service->client(), since, {}, test_support::in_a_while());
+    REQUIRE_OK(news);
+    return *news;
+  };
+  const auto begin = ask(std::nullopt);
+  CHECK(begin.whole);
+  CHECK(begin.disabled.empty());
+  root->must("user-disable", {{"name", "alice"}});
+  const auto news = ask(begin.version);
+  CHECK_FALSE(news.whole);
+  CHECK(news.disabled ==
+        std::vector<ticket::PrincipalId>{ticket::PrincipalId(added["id"].get<std::uint32_t>())});
+  CHECK(ask(std::nullopt).disabled == news.disabled);
+
+  CHECK_FAILS(alice->call("disabled"), ErrorCode::PermissionDenied);
+  root->must("user-enable", {{"name", "alice"}});
+  CHECK_FAILS(alice->call("disabled"), ErrorCode::PermissionDenied);
+  const auto host = server.client().login(ticket::AsWanted{}, server.files().keytab("host/desk7"),
+                                          test_support::in_a_while());
+  REQUIRE_OK(host);
+  auto hosts = server.ticket(*host, "kdc/admin");
+  REQUIRE_OK(hosts);
+  CHECK_FAILS(server.admin(*std::move(hosts))->call("disabled"), ErrorCode::PermissionDenied);
+  CHECK_OK(root->call("disabled"));
+  CHECK_FAILS(root->call("disabled", {{"since", 1}, {"after", 1}}), ErrorCode::InvalidArgument);
+  CHECK_FAILS(root->call("disabled", {{"after", 1ULL << 40}}), ErrorCode::InvalidArgument);
 }

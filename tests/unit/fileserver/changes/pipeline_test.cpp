@@ -1,4 +1,5 @@
 #include "fileserver/access/acl_bytes.hpp"
+#include "fileserver/callers/disabled_list.hpp"
 #include "tests/support/eventually.hpp"
 #include "tests/unit/fileserver/changes/change_fixture.hpp"
 
@@ -129,6 +130,42 @@ TEST_CASE_FIXTURE(ChangeFixture, "rights are judged again inside the transaction
   CHECK_FAILS(store().lookup(directory, "x"), ErrorCode::NotFound);
   CHECK(keeper().counts().marked == 0);
   CHECK(owner != identity.client.id);
+}
+
+TEST_CASE_FIXTURE(ChangeFixture, "F41: who is disabled while his change waits does not commit it") {
+  fileserver::DisabledList disabled;
+  const auto disable = [&] {
+    REQUIRE_OK(disabled.refresh(
+        [&](auto, auto) -> common::Result<common::auth::DisabledNews> {
+          common::auth::DisabledNews news;
+          news.whole = true;
+          news.disabled = {identity.client.id};
+          return news;
+        },
+        clock.now()));
+  };
+  parts->disabled = &disabled;
+  const auto holder = session(1);
+  const auto mine = session(2);
+  const NodeId node = file("a");
+  REQUIRE(promise(holder, node));
+  FakeCall change = call({{"fid", fid(node)}, {"mode", 0600}});
+  REQUIRE(run(change, "setattr")->parked);
+  disable();
+  CHECK_OK(keeper().on_acknowledge(holder->id, 1));
+  const auto refused = run(change, "setattr");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::PermissionDenied);
+  CHECK(refused.error().message.find("disabled") != std::string::npos);
+  change.forget();
+  CHECK(store().attributes(node)->mode == 0644);
+  CHECK(keeper().counts().marked == 0);
+  // Nor is he promised what a read of his tells that was under way.
+  fileserver::FileCall read(*parts, change, identity, mine);
+  fileserver::ReadGrants grants(read);
+  const common::Fid what{volume, node};
+  CHECK_FALSE(grants.give(std::span(&what, 1))[0]);
+  CHECK(grants.clock() == 0);
 }
 
 TEST_CASE_FIXTURE(ChangeFixture, "what a change is made of is what is there when it is made") {

@@ -304,8 +304,8 @@ TEST_CASE("a stream that comes back is sent again what is not acknowledged, in o
 
 TEST_CASE(
     "a closed session is waited for no longer; one that ends otherwise until its lease ends") {
-  for (const auto why :
-       {SessionOver::Why::Closed, SessionOver::Why::Replaced, SessionOver::Why::Misbehaved}) {
+  for (const auto why : {SessionOver::Why::Closed, SessionOver::Why::Replaced,
+                         SessionOver::Why::Misbehaved, SessionOver::Why::Revoked}) {
     Fixture f;
     const auto reader = f.mount(1);
     f.grant(reader, 10);
@@ -324,6 +324,42 @@ TEST_CASE(
     CHECK(f.take<SessionOver>().empty());
     CHECK(f.core.counts().promises == 0);
   }
+}
+
+TEST_CASE("F41: a session is asked for all that it has been promised, and for nothing later") {
+  Fixture f;
+  const auto reader = f.mount(1);
+  const auto other = f.mount(2);
+  constexpr std::uint64_t kMany = 2'500;  // more than one break holds
+  for (std::uint64_t number = 1; number <= kMany; ++number)
+    f.grant(reader, number);
+  f.grant(other, 10);
+  // One of them is asked for already.
+  CHECK_OK(f.begin(7, {10}));
+  f.take<SendBreak>();
+  f.core.break_session(reader, f.now, f.effects);
+  std::vector<Fid> asked;
+  std::uint64_t last = 0;
+  for (const SendBreak& sent : f.take<SendBreak>()) {
+    CHECK(sent.session == reader);
+    for (const Touched& touched : sent.nodes)
+      asked.push_back(touched.node);
+    last = sent.number;
+  }
+  std::sort(asked.begin(), asked.end());
+  CHECK(std::unique(asked.begin(), asked.end()) == asked.end());
+  CHECK(asked.size() == kMany - 1);
+  CHECK(f.core.counts().promises == 0);
+  // It goes on: what it is promised from now on holds.
+  CHECK(f.grant(reader, 20) != 0);
+  // A change of what was asked for waits for the answer.
+  CHECK_OK(f.begin(8, {30}));
+  CHECK_FALSE(f.took_ready(8));
+  CHECK_OK(f.acknowledge(reader, last));
+  CHECK(f.took_ready(8));
+  CHECK_OK(f.core.check_session(reader));
+  CHECK_OK(f.begin(9, {20}));
+  CHECK_FALSE(f.took_ready(9));
 }
 
 TEST_CASE("a session that resumes has no promises and no debts, and its numbers go on") {

@@ -6,6 +6,7 @@
 #include "common/fileproto/stream_messages.hpp"
 #include "common/stream/client.hpp"
 #include "fileserver/sessions/sessions.hpp"
+#include "tests/support/eventually.hpp"
 #include "tests/support/test_cell.hpp"
 #include "tests/unit/fileserver/volumes/volume_set_fixture.hpp"
 
@@ -242,6 +243,75 @@ TEST_CASE_FIXTURE(SessionsFixture,
   REQUIRE(ended);
   REQUIRE(std::holds_alternative<fileproto::Ended>(*ended));
   CHECK(std::get<fileproto::Ended>(*ended).volume == volume);
+}
+
+TEST_CASE_FIXTURE(SessionsFixture, "F41: sessions of whoever is disabled end, and say why") {
+  const auto session = sessions->open(kAlice, mount_id(1));
+  REQUIRE_OK(session);
+  const auto others = sessions->open(kBob, mount_id(2));
+  REQUIRE_OK(others);
+  Mount mount((*session)->id, (*session)->key->bytes(), "alice");
+  dial(mount);
+  REQUIRE(mount.message(0));
+  const PrincipalId newly[] = {kAlice.id};
+  sessions->revoke([](PrincipalId id) { return id == kAlice.id; }, newly);
+  CHECK((*session)->over.load());
+  const auto ended = mount.message(1);
+  REQUIRE(ended);
+  REQUIRE(std::holds_alternative<fileproto::Ended>(*ended));
+  CHECK(std::get<fileproto::Ended>(*ended).why == fileproto::EndedWhy::Revoked);
+  CHECK(mount.closed());
+  CHECK_FALSE((*others)->over.load());
+  CHECK(sessions->lives((*others)->id));
+}
+
+TEST_CASE_FIXTURE(SessionsFixture,
+                  "F41: where a disabled one has joined, all that was promised is asked for once") {
+  const auto session = sessions->open(kBob, mount_id(1));
+  REQUIRE_OK(session);
+  (*session)->callers.lock()->add(kBob.id);
+  (*session)->callers.lock()->add(kAlice.id);
+  Mount mount((*session)->id, (*session)->key->bytes(), "bob");
+  dial(mount);
+  REQUIRE(mount.message(0));
+  const common::Fid node{common::VolumeId{1}, common::NodeId{7}};
+  const auto grant = [&]() -> bool {
+    return sessions->keeper()
+        .grant((*session)->id, std::span(&node, 1), sessions->keeper().begin_read())
+        .nodes[0];
+  };
+  REQUIRE(test_support::eventually(grant));
+  const auto revoke = [&](std::span<const PrincipalId> newly) {
+    sessions->revoke([](PrincipalId id) { return id == kAlice.id; }, newly);
+  };
+  const PrincipalId newly[] = {kAlice.id};
+  revoke(newly);
+  const auto told = mount.message(1);
+  REQUIRE(told);
+  REQUIRE(std::holds_alternative<fileproto::Break>(*told));
+  REQUIRE(std::get<fileproto::Break>(*told).nodes.size() == 1);
+  CHECK(std::get<fileproto::Break>(*told).nodes[0].fid == node);
+  CHECK_FALSE((*session)->over.load());
+  // Later answers, in which he is disabled still, ask for nothing.
+  REQUIRE(grant());
+  revoke({});
+  CHECK(sessions->counts().breaks_sent == 1);
+}
+
+TEST_CASE("F41: more callers of one session than are remembered count as everybody") {
+  fileserver::JoinedCallers callers;
+  for (std::uint32_t i = 0; i < fileserver::kMaxJoinedCallers; ++i) {
+    callers.add(PrincipalId{20'000 - i});
+    callers.add(PrincipalId{20'000 - i});
+  }
+  const PrincipalId stranger[] = {PrincipalId{5}};
+  const PrincipalId known[] = {PrincipalId{5}, PrincipalId{19'999}};
+  CHECK_FALSE(callers.has_any(stranger));
+  CHECK(callers.has_any(known));
+  CHECK_FALSE(callers.has_any({}));
+  callers.add(PrincipalId{6});
+  CHECK(callers.has_any(stranger));
+  CHECK_FALSE(callers.has_any({}));
 }
 
 TEST_CASE_FIXTURE(SessionsFixture, "one user has so many sessions") {
