@@ -1,4 +1,5 @@
-// What is accepted keeps to the limits, and writing it gives a text that reads back to the same.
+// What is accepted is what another reader accepts, keeps to the limits, and writing it gives a text
+// that reads back to the same.
 
 #include <algorithm>
 
@@ -26,6 +27,15 @@ FUZZ_TARGET(json) {
   using namespace common::wire;
   const JsonLimits limits{.bytes = 4096, .depth = 8, .values = 200, .text_bytes = 256};
   const auto value = parse_json(fuzz::text(data, size), limits);
+  // Another reader takes the same for JSON, but for what we refuse beyond it: keys that appear
+  // twice, what breaks a limit, and a byte order mark. It takes NUL for an end.
+  if (size <= limits.bytes && fuzz::text(data, size).find('\0') == std::string_view::npos) {
+    const auto theirs = nlohmann::json::parse(fuzz::text(data, size), nullptr, false);
+    if (value)
+      fuzz::require(!theirs.is_discarded() && theirs == *value, "both read the same");
+    else if (value.error().message.starts_with("not JSON"))
+      fuzz::require(theirs.is_discarded() || *data == 0xEF, "both refuse the same");
+  }
   if (!value)
     return 0;
   fuzz::require(size <= limits.bytes, "the cap on bytes");

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/sim/random.hpp"
 #include "tests/support/test.hpp"
 
 using namespace common;
@@ -60,6 +61,137 @@ TEST_CASE("what is not JSON is refused") {
   }
   const std::string nul("1\0", 2);
   CHECK_FAILS(parse_json(nul), ErrorCode::Protocol);
+}
+
+TEST_CASE("escapes and numbers mean what they say") {
+  const auto text = [](std::string_view json) {
+    const auto value = parse_json(json);
+    REQUIRE_OK(value);
+    return value->get<std::string>();
+  };
+  CHECK(text(R"("\"\\\/\b\f\n\r\t")") == "\"\\/\b\f\n\r\t");
+  CHECK(text(R"("\u0041\u00e9\u20AC\ud83d\uDE00x")") == "A\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80x");
+  CHECK(text("\"\xF0\x9F\x98\x80\x7F\"") == "\xF0\x9F\x98\x80\x7F");
+  for (const char* bad : {R"("\u12")",
+                          R"("\u12g4")",
+                          R"("\ud83dx")",
+                          R"("\ud83d\n")",
+                          R"("\ud83d\u0041")",
+                          R"("\)",
+                          R"("\u)",
+                          "\"\xC3\\u00A9\"",
+                          "\"a",
+                          "-",
+                          "1.",
+                          "1e",
+                          "1e+",
+                          "-01",
+                          "--1",
+                          "1.e1",
+                          "tru",
+                          "truex",
+                          "[",
+                          "[1",
+                          "[1,",
+                          "{\"a\"",
+                          "{\"a\":1",
+                          "{\"a\":1,",
+                          "[,1]",
+                          "{,}",
+                          "[1}",
+                          "{\"a\":1]",
+                          "]"}) {
+    INFO(bad);
+    CHECK_FAILS(parse_json(bad), ErrorCode::Protocol);
+  }
+  CHECK(parse_json("-9223372036854775808").value().is_number_integer());
+  CHECK(parse_json("18446744073709551615").value().is_number_unsigned());
+  CHECK(parse_json("18446744073709551616").value().is_number_float());
+  CHECK(parse_json("-9223372036854775809").value().is_number_float());
+  CHECK(parse_json("1e-999").value().get<double>() == 0);
+  CHECK(parse_json("-1.5E+3").value().get<double>() == -1500);
+}
+
+namespace {
+
+// A random text: often JSON, often nearly.
+std::string random_json(sim::Random& random, int depth) {
+  constexpr std::string_view kScalars[] = {"0",
+                                           "-0",
+                                           "17",
+                                           "-3",
+                                           "1.25",
+                                           "1e3",
+                                           "2E-2",
+                                           "18446744073709551615",
+                                           "99999999999999999999",
+                                           "true",
+                                           "false",
+                                           "null",
+                                           "\"\"",
+                                           "\"plain\"",
+                                           "\"\\u00e9\\n\"",
+                                           "\"gr\xC3\xBCn\"",
+                                           "\"\\ud83d\\ude00\"",
+                                           "01",
+                                           "1e999",
+                                           "\"\\ud800\"",
+                                           "\"\xC3\"",
+                                           "\"\x01\"",
+                                           "nul"};
+  const std::uint64_t kind = random.below(depth > 4 ? 6 : 10);
+  if (kind < 6)
+    return std::string(kScalars[random.below(std::size(kScalars))]);
+  const bool is_list = kind < 8;
+  std::string text = is_list ? "[" : "{";
+  for (std::uint64_t left = random.below(4); left > 0; --left) {
+    if (!is_list)
+      text += "\"k" + std::to_string(random.below(30)) + "\" : ";
+    text += random_json(random, depth + 1);
+    if (left > 1)
+      text += random.below(2) == 0 ? "," : " ,\n";
+  }
+  return text + (is_list ? "]" : "}");
+}
+
+}  // namespace
+
+TEST_CASE("random texts are read as another reader reads them") {
+  sim::Random random(1);
+  constexpr std::string_view kBytes = "[]{},:\"\\ue0123456789-+.Etrufalsn \t\xC3\xA9\xF0\x80";
+  int read = 0;
+  int refused = 0;
+  for (int i = 0; i < 30'000; ++i) {
+    std::string text = random_json(random, 0);
+    for (std::uint64_t changes = random.below(3); changes > 0 && !text.empty(); --changes) {
+      const std::size_t at = random.below(text.size());
+      const char byte = kBytes[random.below(kBytes.size())];
+      switch (random.below(3)) {
+        case 0:
+          text[at] = byte;
+          break;
+        case 1:
+          text.erase(at, 1);
+          break;
+        default:
+          text.insert(at, 1, byte);
+      }
+    }
+    INFO(text);
+    const auto ours = parse_json(text, {.depth = 64});
+    if (!ours && ours.error().message.ends_with("twice"))
+      continue;
+    const auto theirs = nlohmann::json::parse(text, nullptr, false);
+    REQUIRE(ours.has_value() == !theirs.is_discarded());
+    if (ours) {
+      CHECK(*ours == theirs);
+      CHECK(ours->type() == theirs.type());
+    }
+    ++(ours ? read : refused);
+  }
+  // Both kinds were there.
+  CHECK(read > 5'000);
+  CHECK(refused > 5'000);
 }
 
 TEST_CASE("a key that appears twice is refused, at any depth, however spelled") {
