@@ -2,7 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <optional>
+#include <vector>
+
+#include "common/crypto/sha256_constants.hpp"
+#include "common/crypto/sha256_lanes.hpp"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -35,21 +40,10 @@ Result<Digest> hash_alone(const Message& message) {
 constexpr std::size_t kBlock = 64;
 // Below this there is nothing to be gained.
 constexpr std::size_t kLeastBody = 1024;
+// Fewer messages side by side are as fast two at a time.
+constexpr std::size_t kLeastLanes = 11;
 
-using Words = std::array<std::uint32_t, 8>;  // a to h
-
-constexpr Words kInitial{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-
-alignas(16) constexpr std::array<std::uint32_t, 64> kRoundConstants{
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+using Words = Sha256Words;
 
 // One message in the CPU's registers.
 struct Lane {
@@ -76,7 +70,8 @@ TROTH_SHA_INSIDE __m128i next_words(__m128i w0, __m128i w1, __m128i w2, __m128i 
 // Rounds 4 * kGroup to 4 * kGroup + 3, and the words that the group after the next three needs.
 template <std::size_t kGroup>
 TROTH_SHA_INSIDE void four_rounds(Lane& lane) {
-  const auto* const constants = reinterpret_cast<const __m128i*>(&kRoundConstants[4 * kGroup]);
+  const auto* const constants =
+      reinterpret_cast<const __m128i*>(&kSha256RoundConstants[4 * kGroup]);
   const __m128i sum = _mm_add_epi32(lane.w0, _mm_load_si128(constants));
   lane.cdgh = _mm_sha256rnds2_epu32(lane.cdgh, lane.abef, sum);
   lane.abef = _mm_sha256rnds2_epu32(lane.abef, lane.cdgh, _mm_shuffle_epi32(sum, 0x0e));
@@ -184,30 +179,98 @@ class Cut {
       rest_[--at] = static_cast<std::byte>(bits);
   }
 
-  static void hash_two(const Cut& one, const Cut& other, Digest& digest, Digest& other_digest) {
-    Words words = kInitial;
-    Words other_words = kInitial;
-    compress_two(words, one.first_.data(), other_words, other.first_.data(), 1);
-    const std::size_t both = std::min(one.whole_blocks_, other.whole_blocks_);
-    compress_two(words, one.whole_, other_words, other.whole_, both);
-    one.finish(words, both, digest);
-    other.finish(other_words, both, other_digest);
+  // What is between the first block and the last ones.
+  [[nodiscard]] std::size_t whole_blocks() const { return whole_blocks_; }
+  [[nodiscard]] const std::byte* first_block() const { return first_.data(); }
+  [[nodiscard]] const std::byte* whole_block(std::size_t index) const {
+    return whole_ + index * kBlock;
   }
 
- private:
-  void finish(Words& words, std::size_t done, Digest& digest) const {
-    compress(words, whole_ + done * kBlock, whole_blocks_ - done);
+  // After the first block and `done` of those behind it.
+  void finish(Words words, std::size_t done, Digest& digest) const {
+    compress(words, whole_block(done), whole_blocks_ - done);
     compress(words, rest_.data(), rest_blocks_);
     for (std::size_t i = 0; i < digest.size(); ++i)
       digest[i] = static_cast<std::byte>(words[i / 4] >> (24 - 8 * (i % 4)));
   }
 
+ private:
   std::array<std::byte, kBlock> first_{};
   const std::byte* whole_ = nullptr;
   std::size_t whole_blocks_ = 0;
   std::array<std::byte, 2 * kBlock> rest_{};
   std::size_t rest_blocks_ = 0;
 };
+
+// One message on its way.
+struct Begun {
+  const Cut* cut = nullptr;
+  Digest* digest = nullptr;
+  Words words = kSha256Initial;
+  std::size_t done = 0;  // of its whole blocks
+
+  [[nodiscard]] std::size_t left() const { return cut->whole_blocks() - done; }
+};
+
+void finish_two(Begun& one, Begun& other) {
+  const std::size_t both = std::min(one.left(), other.left());
+  compress_two(one.words, one.cut->whole_block(one.done), other.words,
+               other.cut->whole_block(other.done), both);
+  for (Begun* each : {&one, &other})
+    each->cut->finish(each->words, each->done + both, *each->digest);
+}
+
+void finish_all(std::span<Begun> messages) {
+  for (; messages.size() > 1; messages = messages.subspan(2))
+    finish_two(messages[0], messages[1]);
+  for (const Begun& last : messages)
+    last.cut->finish(last.words, last.done, *last.digest);
+}
+
+void hash_two(const Cut& one, const Cut& other, Digest& digest, Digest& other_digest) {
+  std::array<Begun, 2> both{Begun{&one, &digest}, Begun{&other, &other_digest}};
+  compress_two(both[0].words, one.first_block(), both[1].words, other.first_block(), 1);
+  finish_two(both[0], both[1]);
+}
+
+// `blocks` of each message from where `input` says; the rest of the lanes have nothing to do.
+template <typename Input>
+void compress_side_by_side(std::span<Begun* const> messages, std::size_t blocks, Input input) {
+  static constexpr std::array<std::byte, kBlock> kNothing{};
+  std::array<Words, kLanes> words{};
+  std::array<LaneInput, kLanes> inputs;
+  inputs.fill({kNothing.data(), 0});
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    words[i] = messages[i]->words;
+    inputs[i] = {input(*messages[i]), kBlock};
+  }
+  compress_lanes(words, inputs, blocks);
+  for (std::size_t i = 0; i < messages.size(); ++i)
+    messages[i]->words = words[i];
+}
+
+// At most kLanes. Goes from the end of one message to that of the next, while there are enough.
+void hash_side_by_side(std::span<Begun> all) {
+  std::array<Begun*, kLanes> messages{};
+  for (std::size_t i = 0; i < all.size(); ++i)
+    messages[i] = &all[i];
+  const std::span<Begun*> active = std::span(messages).first(all.size());
+  compress_side_by_side(active, 1, [](const Begun& begun) { return begun.cut->first_block(); });
+  std::ranges::sort(active, std::ranges::greater(),
+                    [](const Begun* begun) { return begun->left(); });
+  for (std::size_t count = active.size(); count >= kLeastLanes; --count) {
+    const std::size_t blocks = active[count - 1]->left();
+    if (blocks == 0)
+      continue;
+    compress_side_by_side(active.first(count), blocks,
+                          [](const Begun& begun) { return begun.cut->whole_block(begun.done); });
+    for (Begun* begun : active.first(count))
+      begun->done += blocks;
+  }
+  std::array<Begun, kLanes> sorted;
+  std::ranges::transform(active, sorted.begin(), [](const Begun* begun) { return *begun; });
+  finish_all(std::span(sorted).first(active.size()));
+}
 
 bool fits(const Message& message) {
   return message.head.size() < kBlock && message.body.size() >= kLeastBody;
@@ -224,56 +287,105 @@ bool cpu_has_sha() {
          __builtin_cpu_supports("sse4.1") != 0 && __builtin_cpu_supports("ssse3") != 0;
 }
 
-bool agrees_with_openssl() {
+struct Methods {
+  bool two = false;
+  bool lanes = false;
+};
+
+// Which of them this CPU has and agree with OpenSSL.
+Methods find_methods() {
   std::array<std::byte, 3 * kLeastBody> bytes;
   for (std::size_t i = 0; i < bytes.size(); ++i)
     bytes[i] = static_cast<std::byte>(i * i >> 3);
   const ByteView all(bytes);
   // Different heads, lengths and paddings.
-  const Message one{all.first(18), all.subspan(1, 2 * kLeastBody)};
-  const Message other{all.first(45), all.subspan(2, 2 * kLeastBody + 75)};
-  Digest digest;
-  Digest other_digest;
-  Cut::hash_two(Cut(one), Cut(other), digest, other_digest);
-  const auto expected = hash_alone(one);
-  const auto other_expected = hash_alone(other);
-  return expected && other_expected && digest == *expected && other_digest == *other_expected;
+  std::array<Message, kLanes> messages;
+  std::vector<Cut> cuts;
+  std::array<Digest, kLanes> expected;
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    messages[i] = {all.first(3 * i), all.subspan(i, kLeastBody + 61 * (i * 7 % kLanes))};
+    cuts.emplace_back(messages[i]);
+    const auto digest = hash_alone(messages[i]);
+    if (!digest)
+      return {};
+    expected[i] = *digest;
+  }
+  Methods methods;
+  if (!cpu_has_sha())
+    return methods;
+  std::array<Digest, kLanes> digests;
+  hash_two(cuts[4], cuts[15], digests[4], digests[15]);
+  methods.two = digests[4] == expected[4] && digests[15] == expected[15];
+  if (!methods.two || !cpu_has_lanes())
+    return methods;
+  std::array<Begun, kLanes> begun;
+  for (std::size_t i = 0; i < kLanes; ++i)
+    begun[i] = {&cuts[i], &digests[i]};
+  digests = {};
+  hash_side_by_side(begun);
+  methods.lanes = digests == expected;
+  return methods;
 }
 
-bool two_at_a_time() {
-  static const bool good = cpu_has_sha() && agrees_with_openssl();
-  return good;
+const Methods& methods() {
+  static const Methods found = find_methods();
+  return found;
 }
 
-bool hash_two(const Message& one, const Message& other, Digest& digest, Digest& other_digest) {
-  if (!two_at_a_time() || !fits(one) || !fits(other))
-    return false;
-  Cut::hash_two(Cut(one), Cut(other), digest, other_digest);
-  return true;
+std::size_t at_once() {
+  return methods().lanes ? kLanes : methods().two ? 2 : 1;
+}
+
+// How many of the first messages it has hashed; 0: they are none for it.
+std::size_t hash_some(std::span<const Message> messages, std::span<Digest> digests) {
+  if (!methods().two)
+    return 0;
+  std::size_t count = 0;
+  while (count < std::min(messages.size(), at_once()) && fits(messages[count]))
+    ++count;
+  if (count < 2)
+    return 0;
+  if (count < kLeastLanes) {
+    hash_two(Cut(messages[0]), Cut(messages[1]), digests[0], digests[1]);
+    return 2;
+  }
+  std::vector<Cut> cuts(messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(count));
+  std::array<Begun, kLanes> begun;
+  for (std::size_t i = 0; i < count; ++i)
+    begun[i] = {&cuts[i], &digests[i]};
+  hash_side_by_side(std::span(begun).first(count));
+  return count;
 }
 
 #else
 
-bool hash_two(const Message&, const Message&, Digest&, Digest&) {
-  return false;
+std::size_t at_once() {
+  return 1;
+}
+
+std::size_t hash_some(std::span<const Message>, std::span<Digest>) {
+  return 0;
 }
 
 #endif
 
 }  // namespace
 
+std::size_t sha256_at_once() {
+  return at_once();
+}
+
 Status sha256_many(std::span<const Message> messages, std::span<Digest> digests) {
   if (messages.size() != digests.size())
     return fail(ErrorCode::Internal, "{} digests of {} messages", digests.size(), messages.size());
-  std::size_t i = 0;
-  while (i < messages.size()) {
-    if (i + 1 < messages.size() &&
-        hash_two(messages[i], messages[i + 1], digests[i], digests[i + 1])) {
-      i += 2;
-      continue;
+  while (!messages.empty()) {
+    std::size_t done = hash_some(messages, digests);
+    if (done == 0) {
+      TROTH_TRY(digests[0], hash_alone(messages[0]));
+      done = 1;
     }
-    TROTH_TRY(digests[i], hash_alone(messages[i]));
-    ++i;
+    messages = messages.subspan(done);
+    digests = digests.subspan(done);
   }
   return {};
 }

@@ -169,12 +169,38 @@ TEST_CASE("SHA-256 of many messages is that of each, whatever their lengths") {
   check_as_one_by_one({});
 }
 
-TEST_CASE("SHA-256 of two published messages at once gives the published digests") {
-  // A million letters, twice.
+TEST_CASE("SHA-256 of messages side by side is that of each, however many and whoever ends first") {
+  const Bytes bytes = some_bytes(140'000, 2);
+  const ByteView all(bytes);
+  for (std::size_t count = 1; count < 40; ++count) {
+    std::vector<Message> alike;
+    std::vector<Message> shrinking;
+    std::vector<Message> mixed;
+    for (std::size_t i = 0; i < count; ++i) {
+      alike.push_back({all.first(18), all.subspan(i, 4'096)});
+      shrinking.push_back({all.first(18), all.subspan(2 * i, 8'192 - 200 * i)});
+      mixed.push_back({all.first(i), all.subspan(i, i % 5 == 3 ? 70'000 : 1'024 + 640 * (i % 7))});
+    }
+    check_as_one_by_one(alike);
+    check_as_one_by_one(shrinking);
+    check_as_one_by_one(mixed);
+    // One that is too short among them.
+    alike[count / 2].body = all.first(100);
+    check_as_one_by_one(alike);
+  }
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512f") != 0)
+    CHECK(sha256_at_once() == 16);
+#endif
+}
+
+TEST_CASE("SHA-256 of published messages at once gives the published digests") {
+  // A million letters, twice and often.
   const std::string letters(1'000'000, 'a');
   const Message message{{}, as_bytes(letters)};
-  std::vector<Digest> digests(2);
-  REQUIRE_OK(sha256_many(std::vector<Message>{message, message}, digests));
+  std::vector<Digest> digests(2 + 16);
+  REQUIRE_OK(sha256_many(std::vector<Message>(2, message), std::span(digests).first(2)));
+  REQUIRE_OK(sha256_many(std::vector<Message>(16, message), std::span(digests).subspan(2)));
   for (const Digest& digest : digests)
     CHECK(to_hex(digest) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
