@@ -13,7 +13,8 @@ using fileproto::ByteRange;
 using store::Content;
 using store::kBlockBytes;
 
-constexpr std::size_t kDrawnAtOnce = 1 << 20;
+// As many blocks as are verified side by side.
+constexpr std::size_t kDrawnAtOnce = 2 << 20;
 // Names compared at a time: those of 128 MiB.
 constexpr std::uint64_t kNamesAtOnce = 1024;
 

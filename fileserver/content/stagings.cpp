@@ -22,7 +22,8 @@ using fileproto::ByteRange;
 using store::kBlockBytes;
 using store::Volume;
 
-constexpr std::uint64_t kBufferBytes = 1 << 20;
+// As many blocks as are named side by side.
+constexpr std::uint64_t kBufferBytes = 2 << 20;
 static_assert(kBlockBytes == fileproto::kContentBlock && kBufferBytes % kBlockBytes == 0);
 // Pieces of one staging that come side by side each commit once; more than these in a row means
 // that they are too many.

@@ -56,7 +56,7 @@ Result<BlockName> name_block(BlockKind kind, ByteView bytes) {
 }
 
 Status name_blocks(BlockKind kind, std::span<const ByteView> blocks, std::span<BlockName> names) {
-  constexpr std::size_t kAtOnce = 8;
+  constexpr std::size_t kAtOnce = 16;
   std::array<BlockHead, kAtOnce> heads;
   std::array<common::crypto::Message, kAtOnce> messages;
   std::array<common::crypto::Digest, kAtOnce> digests;

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "common/crypto/hash_many.hpp"
 #include "fileserver/store/blocks/block_name.hpp"
 #include "fileserver/store/blocks/block_store_state.hpp"
 
@@ -13,6 +14,9 @@ using common::fail;
 // How often a read looks again for a block that was moved under it: each time the collector has
 // compacted a segment in between, so more is no longer bad luck.
 constexpr int kMaxLooks = 8;
+// From so many on one thread verifies them side by side, if the machine can, with two thirds of the
+// work of two at a time: it is work that many readers share.
+constexpr std::size_t kWorthTogether = 11;
 // Bad blocks remembered so as to be reported once. A disk with more is lost.
 constexpr std::size_t kMaxBad = 100'000;
 
@@ -112,18 +116,31 @@ Status BlockStore::State::read_wanted(const Wanted& wanted,
   return {};
 }
 
-bool BlockStore::State::read_two(const Wanted& one, const std::optional<Placement>& one_at,
-                                 const Wanted& other, const std::optional<Placement>& other_at) {
-  const auto is_whole = [](const Wanted& wanted, const std::optional<Placement>& at) {
-    return at && !wanted.name.is_hole() && wanted.skip == 0 && wanted.into.size() >= kBlockBytes;
-  };
-  if (!is_whole(one, one_at) || !is_whole(other, other_at) ||
-      !segments.read_two({one.name, BlockKind::Data, *one_at, one.into},
-                         {other.name, BlockKind::Data, *other_at, other.into}))
-    return false;
-  std::ranges::fill(one.into.subspan(one_at->length), std::byte{0});
-  std::ranges::fill(other.into.subspan(other_at->length), std::byte{0});
-  return true;
+Status BlockStore::State::read_group(std::span<const Wanted> wanted,
+                                     std::span<const std::optional<Placement>> placements) {
+  std::array<Segments::Wanted, Segments::kTogether> whole;
+  std::array<std::size_t, Segments::kTogether> positions{};
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (placements[i] && !wanted[i].name.is_hole() && wanted[i].skip == 0 &&
+        wanted[i].into.size() >= kBlockBytes) {
+      positions[count] = i;
+      whole[count++] = {wanted[i].name, *placements[i], wanted[i].into};
+    }
+  }
+  std::array<bool, Segments::kTogether> done{};
+  if (count > 1)
+    segments.read_together(std::span(whole).first(count));
+  for (std::size_t k = 0; k < count; ++k) {
+    done[positions[k]] = whole[k].done;
+    if (whole[k].done)
+      std::ranges::fill(whole[k].into.subspan(whole[k].placement.length), std::byte{0});
+  }
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (!done[i])
+      TROTH_TRY_VOID(read_wanted(wanted[i], placements[i]));
+  }
+  return {};
 }
 
 Result<std::size_t> BlockStore::read(const BlockName& name, BlockKind kind,
@@ -164,13 +181,14 @@ Status BlockStore::read_many(std::span<const Wanted> wanted) {
     for (std::size_t i = 0; i < names.size(); ++i)
       placements[positions[i]] = found[i];
   }
-  return state_->for_each((wanted.size() + 1) / 2, bytes, [&](std::size_t pair) -> Status {
-    const std::size_t i = 2 * pair;
-    const bool has_other = i + 1 < wanted.size();
-    if (has_other && state_->read_two(wanted[i], placements[i], wanted[i + 1], placements[i + 1]))
-      return {};
-    TROTH_TRY_VOID(state_->read_wanted(wanted[i], placements[i]));
-    return has_other ? state_->read_wanted(wanted[i + 1], placements[i + 1]) : Status();
+  const bool together =
+      wanted.size() >= kWorthTogether && common::crypto::sha256_at_once() >= Segments::kTogether;
+  const std::size_t group = together ? Segments::kTogether : 2;
+  const std::span<const std::optional<Placement>> where(placements);
+  return state_->for_each((wanted.size() + group - 1) / group, bytes, [&](std::size_t i) {
+    const std::size_t first = i * group;
+    const std::size_t count = std::min(group, wanted.size() - first);
+    return state_->read_group(wanted.subspan(first, count), where.subspan(first, count));
   });
 }
 

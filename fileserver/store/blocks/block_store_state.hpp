@@ -50,9 +50,9 @@ struct BlockStore::State {
   [[nodiscard]] Result<std::size_t> elsewhere(const BlockName& name, BlockKind kind,
                                               std::span<std::byte> into,
                                               const common::Error& otherwise);
-  // Both whole blocks, verified together; false: not to be had so, read each.
-  [[nodiscard]] bool read_two(const Wanted& one, const std::optional<Placement>& one_at,
-                              const Wanted& other, const std::optional<Placement>& other_at);
+  // Whole blocks are verified together, the rest one by one.
+  [[nodiscard]] Status read_group(std::span<const Wanted> wanted,
+                                  std::span<const std::optional<Placement>> placements);
   [[nodiscard]] Status read_wanted(const Wanted& wanted, const std::optional<Placement>& placement);
 
   Segments& segments;

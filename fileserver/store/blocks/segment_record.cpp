@@ -319,9 +319,6 @@ Result<std::size_t> decode_record(std::span<const std::byte> record, std::uint32
   return raw.size();
 }
 
-namespace {
-
-// Everything but the name.
 Result<RecordHeader> check_raw_record(const RawRecord& record) {
   TROTH_TRY(const RecordHeader known, decode_record_header(record.header));
   TROTH_TRY_VOID(check_place(known, record.segment, record.offset));
@@ -333,27 +330,6 @@ Result<RecordHeader> check_raw_record(const RawRecord& record) {
   if (crc32c(crc, record.payload) != known.crc)
     return wrong_checksum(record.segment, record.offset);
   return known;
-}
-
-}  // namespace
-
-bool verify_raw_records(const RawRecord& one, const RawRecord& other) {
-  const auto verify = [&]() -> Result<bool> {
-    TROTH_TRY(const RecordHeader first, check_raw_record(one));
-    TROTH_TRY(const RecordHeader second, check_raw_record(other));
-    if (first.kind != second.kind)
-      return false;
-    const std::array<ByteView, 2> payloads{one.payload, other.payload};
-    std::array<BlockName, 2> names;
-    TROTH_TRY_VOID(name_blocks(first.kind, payloads, names));
-    return names[0] == first.name && names[1] == second.name;
-  };
-  const auto right = verify();
-  if (right && *right)
-    return true;
-  std::ranges::fill(one.payload, std::byte{0});
-  std::ranges::fill(other.payload, std::byte{0});
-  return false;
 }
 
 Result<std::size_t> verify_raw_record(std::span<const std::byte, 64> header,

@@ -81,15 +81,15 @@ struct RecordHeader {
                                                     std::span<std::byte> payload,
                                                     std::uint32_t segment, std::uint32_t offset);
 
-// Two of them at once, which takes a third less time. False: not both are right, and both are
-// wiped.
+// Such a record, and where it was found.
 struct RawRecord {
   std::span<const std::byte, 64> header;
   std::span<std::byte> payload;
   std::uint32_t segment = 0;
   std::uint32_t offset = 0;
 };
-[[nodiscard]] bool verify_raw_records(const RawRecord& one, const RawRecord& other);
+// Verifies everything but the name.
+[[nodiscard]] Result<RecordHeader> check_raw_record(const RawRecord& record);
 
 struct SegmentHeader {
   std::uint32_t segment = 0;

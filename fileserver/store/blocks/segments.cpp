@@ -5,6 +5,7 @@
 #include "common/crypto/aead.hpp"
 #include "common/crypto/hkdf.hpp"
 #include "common/failpoint/failpoint.hpp"
+#include "fileserver/store/blocks/block_name.hpp"
 #include "fileserver/store/blocks/segment_scan.hpp"
 #include "fileserver/store/blocks/segments_state.hpp"
 
@@ -229,26 +230,42 @@ Result<std::optional<std::size_t>> read_in_place(File& file, const BlockName& na
 
 }  // namespace
 
-bool Segments::read_two(const Wanted& one, const Wanted& other) {
-  std::array<HeaderBytes, 2> bytes{};
-  const auto fetch = [&](const Wanted& wanted, HeaderBytes& header) -> Result<bool> {
-    TROTH_TRY_VOID(check_placement(wanted.placement));
-    TROTH_TRY(const State::Handle handle, state_->open_segment(wanted.placement.segment));
-    if (handle.key)
-      return false;
-    TROTH_TRY(const auto fetched,
-              fetch_in_place(*handle.file, wanted.name, wanted.placement, header, wanted.into));
-    return fetched && fetched->kind == wanted.kind;
-  };
-  const auto record = [](const Wanted& wanted, const HeaderBytes& header) {
-    return RawRecord{header, wanted.into.first(wanted.placement.length), wanted.placement.segment,
-                     wanted.placement.offset};
-  };
-  const auto first = fetch(one, bytes[0]);
-  if (!first || !*first)
+// Reads a data block and verifies all but its name; false: not to be had so.
+Result<bool> Segments::State::read_unnamed(const Wanted& wanted) {
+  TROTH_TRY_VOID(check_placement(wanted.placement));
+  TROTH_TRY(const Handle handle, open_segment(wanted.placement.segment));
+  if (handle.key)
     return false;
-  const auto second = fetch(other, bytes[1]);
-  return second && *second && verify_raw_records(record(one, bytes[0]), record(other, bytes[1]));
+  HeaderBytes bytes{};
+  TROTH_TRY(const auto header,
+            fetch_in_place(*handle.file, wanted.name, wanted.placement, bytes, wanted.into));
+  if (!header || header->kind != BlockKind::Data)
+    return false;
+  // At once, while the CPU has it in its cache.
+  TROTH_TRY_VOID(check_raw_record({bytes, wanted.into.first(wanted.placement.length),
+                                   wanted.placement.segment, wanted.placement.offset}));
+  return true;
+}
+
+void Segments::read_together(std::span<Wanted> wanted) {
+  std::array<Wanted*, kTogether> read{};
+  std::array<ByteView, kTogether> blocks;
+  std::array<BlockName, kTogether> names;
+  std::size_t count = 0;
+  for (Wanted& one : wanted.first(std::min(wanted.size(), kTogether))) {
+    if (const auto there = state_->read_unnamed(one); !there || !*there)
+      continue;
+    blocks[count] = one.into.first(one.placement.length);
+    read[count++] = &one;
+  }
+  const Status named =
+      name_blocks(BlockKind::Data, std::span(blocks).first(count), std::span(names).first(count));
+  for (std::size_t i = 0; i < count; ++i)
+    read[i]->done = named && names[i] == read[i]->name;
+  for (const Wanted& one : wanted) {
+    if (!one.done)
+      std::ranges::fill(one.into, std::byte{0});
+  }
 }
 
 Result<std::size_t> Segments::read(const BlockName& name, BlockKind kind,

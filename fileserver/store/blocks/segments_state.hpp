@@ -66,6 +66,7 @@ struct Segments::State {
   [[nodiscard]] Status adopt(std::uint32_t segment);
   [[nodiscard]] Result<bool> check_header(common::io::File& file, std::uint32_t segment) const;
   [[nodiscard]] Result<Handle> open_segment(std::uint32_t segment);
+  [[nodiscard]] Result<bool> read_unnamed(const Wanted& wanted);
   [[nodiscard]] Status begin_segment();
   [[nodiscard]] Result<std::unique_ptr<common::io::File>> make_file(std::uint32_t segment);
   [[nodiscard]] Result<Reservation> reserve(std::span<const PreparedBlock> blocks, UseOfRoom use);

@@ -334,6 +334,109 @@ TEST_CASE(
   }
 }
 
+namespace {
+
+// Enough blocks to be verified side by side, most as they lie, with all that is read otherwise
+// between them: a hole, one that is compressed, a short one, and parts.
+struct ManyBlocks {
+  ManyBlocks() {
+    for (std::uint64_t i = 0; i < 20; ++i) {
+      Bytes bytes = noise(i == 11 ? kBlockBytes / 2 : kBlockBytes, i);
+      if (i == 5)
+        bytes = text(kBlockBytes);
+      blocks.push_back(i == 9 ? Bytes() : bytes);
+      names.push_back(i == 9 ? BlockName{} : f.add(bytes));
+    }
+  }
+
+  Status read() {
+    into.assign(blocks.size(), Bytes(kBlockBytes, std::byte{0xdd}));
+    std::vector<BlockStore::Wanted> wanted;
+    for (std::size_t i = 0; i < blocks.size(); ++i)
+      wanted.push_back({names[i], into[i]});
+    wanted[7].skip = 1000;
+    wanted[13].into = wanted[13].into.first(5000);
+    return f.store->read_many(wanted);
+  }
+
+  [[nodiscard]] bool is_right(std::size_t i) const {
+    Bytes expected = blocks[i];
+    if (i == 7)
+      expected.erase(expected.begin(), expected.begin() + 1000);
+    expected.resize(i == 13 ? 5000 : kBlockBytes);
+    return std::equal(expected.begin(), expected.end(), into[i].begin());
+  }
+
+  StoreFixture f;
+  std::vector<Bytes> blocks;
+  std::vector<BlockName> names;
+  std::vector<Bytes> into;
+};
+
+}  // namespace
+
+TEST_CASE("blocks of all kinds are read side by side") {
+  ManyBlocks many;
+  REQUIRE_OK(many.read());
+  for (std::size_t i = 0; i < many.blocks.size(); ++i) {
+    CAPTURE(i);
+    CHECK(many.is_right(i));
+  }
+  CHECK(many.f.index.bad().empty());
+}
+
+TEST_CASE("F13, I9: of blocks that are verified side by side each damaged one is found") {
+  for (const std::size_t damaged : {0UL, 3UL, 5UL, 7UL, 11UL, 15UL, 16UL, 19UL}) {
+    CAPTURE(damaged);
+    ManyBlocks many;
+    many.f.damage(*many.f.index.at(many.names[damaged]));
+    CHECK_FAILS(many.read(), ErrorCode::Corrupt);
+    REQUIRE(many.f.index.bad().size() == 1);
+    CHECK(many.f.index.bad().front().name == many.names[damaged]);
+    CHECK(std::all_of(many.into[damaged].begin(), many.into[damaged].end(),
+                      [](std::byte b) { return b == std::byte{0} || b == std::byte{0xdd}; }));
+  }
+}
+
+TEST_CASE("I9: of blocks that are verified side by side one under another's name is not served") {
+  for (const std::size_t wrong : {0UL, 6UL, 15UL}) {
+    CAPTURE(wrong);
+    ManyBlocks many;
+    // A whole record, checksum and all, but its bytes are not what its name says.
+    const Bytes other = noise(kBlockBytes, 1000);
+    PreparedBlock block = prepared(other);
+    block.name = many.names[wrong];
+    const auto placements = many.f.segments->append(std::span(&block, 1));
+    REQUIRE_OK(placements);
+    many.f.index.set(many.names[wrong], placements->front());
+    CHECK_FAILS(many.read(), ErrorCode::Corrupt);
+    REQUIRE(many.f.index.bad().size() == 1);
+    CHECK(many.f.index.bad().front().name == many.names[wrong]);
+    CHECK(many.into[wrong] == Bytes(kBlockBytes));
+  }
+}
+
+TEST_CASE("many large blocks, some of which compress, are named and written side by side") {
+  StoreFixture f({}, 2);
+  std::vector<Bytes> blocks;
+  for (std::uint64_t i = 0; i < 37; ++i) {
+    blocks.push_back(i % 16 < 8 ? noise(kBlockBytes, i) : text(kBlockBytes));
+    blocks.back()[i] = std::byte{7};
+  }
+  const std::vector<ByteView> views(blocks.begin(), blocks.end());
+  Upload upload = f.store->begin_upload();
+  const auto names = f.store->put_many(upload, BlockKind::Data, views);
+  REQUIRE_OK(names);
+  CHECK(upload.written().size() == blocks.size());
+  f.index.commit(upload);
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    CAPTURE(i);
+    CHECK((*names)[i] == name_of(blocks[i]));
+    CHECK(*f.read((*names)[i]) == blocks[i]);
+    CHECK((f.index.at((*names)[i])->length < kBlockBytes) == (i % 16 >= 8));
+  }
+}
+
 TEST_CASE("in quarantine a block is still damage, not absence") {
   StoreFixture f;
   const BlockName name = f.add(noise(100, 1));
