@@ -38,6 +38,7 @@ MountSession::MountSession(MountSessionOptions options, SessionListener& listene
       listener_(listener),
       clock_(clock),
       opener_(std::make_shared<SessionCaller>(*this, options_.opener)),
+      budget_(options_.repeats_of_call, options_.repeats_beyond),
       book_(options_.book) {}
 
 Result<std::unique_ptr<MountSession>> MountSession::start(MountSessionOptions options,
@@ -264,6 +265,11 @@ void MountSession::replaced_locked(std::string why) {
 bool MountSession::promised(Fid node) const {
   const MutexLock lock(mutex_);
   return book_.promised(node, clock_.now());
+}
+
+bool MountSession::promised(Fid node, NodeVersion held) const {
+  const MutexLock lock(mutex_);
+  return book_.promised(node, clock_.now()) && book_.known(node) == held;
 }
 
 std::optional<NodeVersion> MountSession::known(Fid node) const {

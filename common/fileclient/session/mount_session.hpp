@@ -8,11 +8,12 @@
 // What a mount builds on it, in short:
 //   1. ask() for what it does not know; learn() for each node in the answer says whether that may
 //   be
-//      kept as valid. It is valid as long as promised() says so: ask that then and there, each
-//      time;
+//      kept as valid. It is valid as long as promised() says so of that version: ask that then
+//      and there, each time;
 //   2. change() for changes, under a number that was stored before;
 //   3. SessionListener::withdraw*() take away what the kernel holds, and answer by withdrawn();
-//   4. SessionListener::begun() opens handles again, revalidates, and replays.
+//   4. SessionListener::begun() opens handles again and says when it has them all
+//      (fileproto::ReopenArgs), revalidates, and replays.
 
 #include <array>
 #include <deque>
@@ -58,6 +59,10 @@ struct MountSessionOptions {
   };
   std::size_t connections = 16;      // for calls, of each caller
   std::size_t bulk_connections = 4;  // for file contents
+  // Calls are made again, while nobody knows what came of them: so often for each call on the
+  // average, and so often beyond that when all is well.
+  double repeats_of_call = 0.1;
+  double repeats_beyond = 100;
 };
 
 // A session has begun, or goes on at a server that has started anew.
@@ -142,6 +147,9 @@ class MountSession final : public stream::ClientHandler {
 
   // --- promises ---
   [[nodiscard]] bool promised(Fid node) const EXCLUDES(mutex_);
+  // Whether it is this state of it that is promised. The book may be ahead of what a cache holds:
+  // what it has just taken from an answer or an update has not been kept yet, or was dropped.
+  [[nodiscard]] bool promised(Fid node, NodeVersion held) const EXCLUDES(mutex_);
   [[nodiscard]] std::optional<NodeVersion> known(Fid node) const EXCLUDES(mutex_);
   // A node in an answer. Older: it is not to be used. `state` is the answer's.
   Taken learn(const CallInFlight& call, const fileproto::VolumeState& state, VolumeId volume,
@@ -270,7 +278,7 @@ class MountSession final : public stream::ClientHandler {
   const Clock& clock_;
   std::unique_ptr<stream::StreamClient> streams_;
   std::shared_ptr<SessionCaller> opener_;
-  rpc::RetryBudget budget_{0.1, 100};
+  rpc::RetryBudget budget_;
 
   mutable Mutex mutex_;
   CondVar changed_;

@@ -200,6 +200,25 @@ TEST_CASE("a change waits for who has not withdrawn yet, and its own node is pro
   CHECK(one.listener().told().withdrawn.empty());
 }
 
+TEST_CASE("an old state is not promised, though its node is: the book knows a newer one") {
+  FileCell cell;
+  Mount one(cell.address());
+  Mount two(cell.address());
+  const Fid file = one.make(root_of(cell), "a");
+  REQUIRE(two.look(file) == Taken::Promised);
+  const auto before = two->known(file);
+  REQUIRE(before.has_value());
+  CHECK(two->promised(file, *before));
+  CHECK_OK(one.chmod(file, 0600));
+  CHECK_FALSE(two->promised(file, *before));
+  // Another thread has asked: who still holds what was before has nothing of it.
+  fileproto::Attributes now;
+  REQUIRE(two.look(file, &now) == Taken::Promised);
+  CHECK(two->promised(file));
+  CHECK_FALSE(two->promised(file, *before));
+  CHECK(two->promised(file, {before->epoch, now.version}));
+}
+
 TEST_CASE("F33: a change whose answer is lost is done once, and the repetition tells what it did") {
   FileCell cell;
   auto proxy = test_support::TcpProxy::start(cell.address().host, cell.address().port);
