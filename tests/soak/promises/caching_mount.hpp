@@ -1,34 +1,30 @@
 #pragma once
 
-// A mount without a kernel: a session, its stream, and what was promised is answered from memory.
-// The books are the product's own (common/fileclient/promise_book.hpp).
+// A mount without a kernel: a session with one file server, and what is promised is answered from
+// memory. Session, stream, book and repetitions are the product's own
+// (common/fileclient/session/); what is remembered, and what could be wrong with that, is here.
 
-#include <algorithm>
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "common/fileclient/calls.hpp"
-#include "common/fileclient/promise_book.hpp"
-#include "common/fileproto/codec.hpp"
-#include "common/fileproto/stream_messages.hpp"
-#include "common/stream/client.hpp"
-#include "common/sync/mutex.hpp"
+#include "common/fileclient/session/mount_session.hpp"
+#include "common/fileclient/session/session_caller.hpp"
 #include "tests/support/file_mount.hpp"
 
 namespace promises_real {
 
+namespace fileclient = common::fileclient;
 namespace fileproto = common::fileproto;
 namespace rpc = common::rpc;
-namespace stream = common::stream;
 using common::Fid;
 using common::Instant;
 using common::Result;
-using common::Status;
 
 // Wrong on purpose, to see that it is found.
 struct MountPlants {
@@ -41,7 +37,7 @@ struct MountPlants {
   bool keep_over_restart = false;
   bool split_stores = false;  // stores a file as two changes
   bool drop_appends = false;  // says of some appends that they are done, and has not sent them
-  common::sim::BugSet<common::fileclient::BookBug> book;
+  common::sim::BugSet<fileclient::BookBug> book;
 };
 
 struct MountOptions {
@@ -56,28 +52,12 @@ struct Changed {
   enum class How : std::uint8_t { Done, Refused, Unknown } how = How::Unknown;
   fileproto::ChangeResult result;  // Done
   common::Error error;             // else
-  bool repeated = false;           // after an attempt whose outcome nobody knew
 };
 
-class CachingMount;
-
-// One thread's connection to the server: proven, and in the mount's session while there is one.
-class Connection {
+class CachingMount final : public fileclient::SessionListener {
  public:
-  explicit Connection(CachingMount& mount);
-  [[nodiscard]] rpc::CallResult call(const rpc::Request& request);
-
- private:
-  CachingMount& mount_;
-  std::uint64_t session_ = 0;  // that the connection has joined
-  rpc::Client client_;
-};
-
-class CachingMount final : public stream::ClientHandler {
- public:
-  // Opens a session as soon as it can; calls wait for it.
+  // Opens a session as soon as it can; changes wait for it.
   [[nodiscard]] static Result<std::unique_ptr<CachingMount>> start(MountOptions options);
-  ~CachingMount() override;
 
   // --- what is promised; nullopt: the server has to be asked ---
   struct Bytes {
@@ -96,37 +76,31 @@ class CachingMount final : public stream::ClientHandler {
       EXCLUDES(mutex_);
 
   // --- calls; each blocks until `deadline` at most ---
-  [[nodiscard]] Result<fileproto::Attributes> attributes(Connection& connection, Fid fid,
-                                                         Instant deadline);
+  [[nodiscard]] Result<fileproto::Attributes> attributes(Fid fid, Instant deadline);
   // A file's present content, of at most 1 MiB; with a handle: opened, read, released.
-  [[nodiscard]] Result<Bytes> bytes(Connection& connection, Fid fid, std::uint64_t handle,
-                                    Instant deadline);
-  [[nodiscard]] Result<std::uint64_t> name(Connection& connection, Fid directory,
-                                           const std::string& name, Instant deadline);
-  [[nodiscard]] Result<Names> names(Connection& connection, Fid directory, Instant deadline);
+  [[nodiscard]] Result<Bytes> bytes(Fid fid, std::uint64_t handle, Instant deadline);
+  [[nodiscard]] Result<std::uint64_t> name(Fid directory, const std::string& name,
+                                           Instant deadline);
+  [[nodiscard]] Result<Names> names(Fid directory, Instant deadline);
 
   template <typename C>
-  [[nodiscard]] Changed change(Connection& connection, const C& change, std::vector<Fid> named,
-                               Instant deadline, common::ByteView bytes = {}) {
-    const auto args_for = [&](const fileproto::ChangeScope& scope) {
-      return fileproto::encode(fileproto::ChangeArgs<C>{scope, change});
-    };
-    return send_change(connection, common::fileclient::CallNameOf<C>::kName, args_for, named,
-                       deadline, bytes);
+  [[nodiscard]] Changed change(const C& change, std::vector<Fid> named, Instant deadline,
+                               common::ByteView bytes = {}) {
+    return send_change(
+        std::move(named), deadline,
+        [&](const fileclient::SessionChange& how, const fileclient::CallOptions& options) {
+          return session_->change(*session_->opener(), change, how, options, bytes);
+        });
   }
 
-  // From now on nothing takes longer than `until`; then end_calls() ends what is under way.
-  void end_by(Instant until) { end_by_ = until; }
+  // Ends what is under way.
   void end_calls() { cancellation_.cancel(); }
 
-  // Sessions that were begun or resumed.
-  [[nodiscard]] std::uint64_t sessions() EXCLUDES(mutex_);
-
  private:
-  friend class Connection;
   struct Cached {
     fileproto::Attributes node;
-    bool trusted = false;  // as the book says, but for a planted bug
+    fileclient::NodeVersion version;
+    bool trusted = false;  // as the book said: only planted bugs go by it
     Instant kept_until{};  // of a planted bug
     std::optional<std::string> bytes;
     common::Seq bytes_of;  // their data version
@@ -134,86 +108,43 @@ class CachingMount final : public stream::ClientHandler {
     common::Seq names_of;  // their data version
     bool all_names = false;
   };
-  struct Session {
-    common::SessionId id;
-    fileproto::SessionKey key{};
-    std::chrono::milliseconds lease{0};
-    std::uint16_t stream_port = 0;
-    std::uint64_t epoch = 0;
-  };
-  using MakeArgs = std::function<std::string(const fileproto::ChangeScope&)>;
+  using Send = std::function<Result<fileclient::Changed>(const fileclient::SessionChange&,
+                                                         const fileclient::CallOptions&)>;
 
   explicit CachingMount(MountOptions options);
 
-  // --- session; the keeper's thread ---
-  void keeper_main() EXCLUDES(mutex_);
-  [[nodiscard]] Status begin_session() EXCLUDES(mutex_);
-  [[nodiscard]] Result<rpc::Answer> open_or_resume(rpc::Client& client,
-                                                   const std::optional<Session>& old);
-  void lost(std::uint64_t session) EXCLUDES(mutex_);
-  void lost_locked() REQUIRES(mutex_);
-  [[nodiscard]] std::optional<Session> wait_session(Instant deadline) EXCLUDES(mutex_);
-  [[nodiscard]] rpc::ClientOptions client_options() const;
-  [[nodiscard]] Result<fileproto::Proof> proof(common::ByteView key, common::ByteView binding,
-                                               std::string_view label) const;
-
-  // --- stream; its thread ---
-  stream::Bytes credential(stream::StreamId, const std::array<std::byte, 32>& binding) override
+  // --- what the session says; its threads ---
+  void withdraw(fileclient::MountSession& session, fileclient::Withdrawal id,
+                std::span<const fileclient::BrokenNode> nodes) override EXCLUDES(mutex_);
+  void withdraw_all(fileclient::MountSession& session, fileclient::Withdrawal id) override
       EXCLUDES(mutex_);
-  void on_open(stream::StreamId stream, std::uint64_t epoch, Instant lease_until) override
-      EXCLUDES(mutex_);
-  void on_message(stream::StreamId stream, stream::BytesView message) override EXCLUDES(mutex_);
-  void on_renewed(stream::StreamId stream, Instant lease_until) override EXCLUDES(mutex_);
-  void on_close(stream::StreamId stream, const stream::CloseInfo& why) override EXCLUDES(mutex_);
-  void hear(const fileproto::ServerMessage& message) REQUIRES(mutex_);
-  void lease_until(Instant until) REQUIRES(mutex_);
+  void updated(fileclient::MountSession& session, const fileproto::Update& update,
+               std::span<const fileclient::Taken> taken) override EXCLUDES(mutex_);
 
-  // --- books ---
-  void step() REQUIRES(mutex_);
-  void act(common::fileclient::BookEffects& effects) REQUIRES(mutex_);
+  // --- what is remembered ---
   [[nodiscard]] Cached* trusted(Fid fid) REQUIRES(mutex_);
-  using CallInFlight = common::fileclient::CallInFlight;
+  Cached& keep(Fid fid, fileclient::NodeVersion version, const fileproto::Attributes& node,
+               fileclient::Taken taken) REQUIRES(mutex_);
+  // What the book has taken a while ago: something newer may have been kept since.
+  void keep_late(Fid fid, fileclient::NodeVersion version, const fileproto::Attributes& node,
+                 fileclient::Taken taken) REQUIRES(mutex_);
   // Null: something newer was known.
-  Cached* learn(const CallInFlight& call, const fileproto::VolumeState& state,
+  Cached* learn(const fileclient::CallInFlight& call, const fileproto::VolumeState& state,
                 common::VolumeId volume, const fileproto::Attributes& node) REQUIRES(mutex_);
-  void learn_update(const fileproto::Update& update) REQUIRES(mutex_);
-  void learn_change(const CallInFlight& call, common::VolumeId volume,
-                    const fileproto::ChangeResult& result) REQUIRES(mutex_);
 
-  [[nodiscard]] Result<rpc::Answer> ask(Connection& connection, std::string_view operation,
-                                        const std::string& args, Instant deadline,
-                                        CallInFlight& call);
-  [[nodiscard]] Changed send_change(Connection& connection, std::string_view operation,
-                                    const MakeArgs& args, const std::vector<Fid>& named,
-                                    Instant deadline, common::ByteView bytes);
-  // A failed attempt: what it says of the session, and a pause before the next.
-  void after_failure(const common::Error& error, std::uint64_t session, Instant deadline);
-
-  [[nodiscard]] Instant at_most(Instant deadline) const {
-    return std::min(deadline, end_by_.load());
-  }
+  [[nodiscard]] fileclient::CallOptions until(Instant deadline) const;
+  [[nodiscard]] Changed send_change(std::vector<Fid> named, Instant deadline, const Send& send)
+      EXCLUDES(mutex_);
 
   const MountOptions options_;
   common::SystemClock clock_;
-  std::atomic<Instant> end_by_{Instant::max()};
   rpc::Cancellation cancellation_;
-  std::unique_ptr<stream::StreamClient> streams_;
+  std::atomic<std::uint64_t> next_number_;
 
-  common::Mutex mutex_;
-  common::CondVar changed_;
-  common::fileclient::PromiseBook book_ GUARDED_BY(mutex_);
+  common::Mutex mutex_;  // taken before the session's
+  common::CondVar pause_;
   std::map<Fid, Cached> nodes_ GUARDED_BY(mutex_);
-  std::optional<Session> session_ GUARDED_BY(mutex_);  // the present one, or the last
-  bool live_ GUARDED_BY(mutex_) = false;
-  bool may_open_ GUARDED_BY(mutex_) = true;
-  std::uint64_t sessions_ GUARDED_BY(mutex_) = 0;
-  std::uint64_t next_number_ GUARDED_BY(mutex_) = 1;
-  stream::StreamId stream_ GUARDED_BY(mutex_);
-  std::array<std::byte, 32> binding_ GUARDED_BY(mutex_){};
-  Instant welcome_until_ GUARDED_BY(mutex_){};
-  bool proved_ GUARDED_BY(mutex_) = false;
-  bool stopped_ GUARDED_BY(mutex_) = false;
-  std::thread keeper_;
+  std::unique_ptr<fileclient::MountSession> session_;  // ends first
 };
 
 }  // namespace promises_real

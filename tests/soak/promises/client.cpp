@@ -73,7 +73,7 @@ struct Shared {
 class Worker {
  public:
   Worker(Shared& shared, std::uint64_t seed, bool only_reads)
-      : shared_(shared), only_reads_(only_reads), connection_(shared.mount), random_(seed) {}
+      : shared_(shared), only_reads_(only_reads), random_(seed) {}
 
   void run() {
     while (!g_stop) {
@@ -157,7 +157,6 @@ class Worker {
 
   Shared& shared_;
   const bool only_reads_;
-  Connection connection_;
   std::mt19937_64 random_;
   common::SystemClock clock_;
   common::Mutex pause_mutex_;
@@ -183,8 +182,7 @@ bool Worker::changed(Record& record, const Changed& change) {
     case Changed::How::Refused:
     case Changed::How::Unknown:
       if (contradicts(record.kind, change.error.code))
-        complain(record, fmt::format("{}: {}", change.repeated ? "executed twice" : "not as it was",
-                                     one_line(change.error)));
+        complain(record, "executed twice: " + one_line(change.error));
       fail(record, change.error,
            change.how == Changed::How::Refused ? Outcome::Refused : Outcome::Unknown);
       return false;
@@ -243,7 +241,7 @@ void Worker::read_times() {
   say(record, Phase::Invoke);
   auto node = shared_.mount.cached_attributes(fid);
   if (!node) {
-    const auto asked = shared_.mount.attributes(connection_, fid, clock_.now() + read_patience());
+    const auto asked = shared_.mount.attributes(fid, clock_.now() + read_patience());
     if (!asked)
       return fail(record, asked.error(), Outcome::Refused);
     node = *asked;
@@ -262,8 +260,7 @@ void Worker::write_times() {
   common::fileproto::Setattr setattr;
   setattr.fid = fid;
   setattr.mtime = common::fileproto::SetTime{static_cast<std::int64_t>(record.value)};
-  const Changed change =
-      shared_.mount.change(connection_, setattr, {fid}, clock_.now() + kChangePatience);
+  const Changed change = shared_.mount.change(setattr, {fid}, clock_.now() + kChangePatience);
   if (!changed(record, change))
     return;
   if (const auto* const node = node_in(change, fid))
@@ -279,7 +276,7 @@ void Worker::read_file() {
   auto bytes = shared_.mount.cached_bytes(fid);
   if (!bytes) {
     const std::uint64_t handle = below(4) == 0 ? ++shared_.handles : 0;
-    auto asked = shared_.mount.bytes(connection_, fid, handle, clock_.now() + read_patience());
+    auto asked = shared_.mount.bytes(fid, handle, clock_.now() + read_patience());
     if (!asked) {
       if (asked.error().code == ErrorCode::Corrupt)
         complain(record, asked.error().message);
@@ -315,11 +312,11 @@ void Worker::store_file() {
   if (shared_.plants.split_stores) {
     common::fileproto::Store half = store;
     half.edits = {{0, bytes.size() / 2, 0}};
-    static_cast<void>(shared_.mount.change(connection_, half, {fid}, clock_.now() + kChangePatience,
+    static_cast<void>(shared_.mount.change(half, {fid}, clock_.now() + kChangePatience,
                                            common::as_bytes(bytes).first(bytes.size() / 2)));
   }
-  const Changed change = shared_.mount.change(
-      connection_, store, {fid}, clock_.now() + kChangePatience, common::as_bytes(bytes));
+  const Changed change =
+      shared_.mount.change(store, {fid}, clock_.now() + kChangePatience, common::as_bytes(bytes));
   if (!changed(record, change))
     return;
   if (const auto* const node = node_in(change, fid))
@@ -347,8 +344,8 @@ void Worker::append() {
     record.outcome = Outcome::Done;
     return say(record, Phase::Return);
   }
-  const Changed change = shared_.mount.change(
-      connection_, append, {fid}, clock_.now() + kChangePatience, common::as_bytes(bytes));
+  const Changed change =
+      shared_.mount.change(append, {fid}, clock_.now() + kChangePatience, common::as_bytes(bytes));
   if (!changed(record, change))
     return;
   if (const auto* const node = node_in(change, fid))
@@ -368,7 +365,7 @@ void Worker::read_log() {
   say(record, Phase::Invoke);
   auto bytes = shared_.mount.cached_bytes(fid);
   if (!bytes) {
-    auto asked = shared_.mount.bytes(connection_, fid, 0, clock_.now() + read_patience());
+    auto asked = shared_.mount.bytes(fid, 0, clock_.now() + read_patience());
     if (!asked)
       return fail(record, asked.error(), Outcome::Refused);
     bytes = *std::move(asked);
@@ -403,20 +400,20 @@ void Worker::make_name() {
     case 0: {
       common::fileproto::Mkdir mkdir;
       mkdir.made = made;
-      change = shared_.mount.change(connection_, mkdir, {directory}, deadline);
+      change = shared_.mount.change(mkdir, {directory}, deadline);
       break;
     }
     case 1: {
       common::fileproto::Symlink symlink;
       symlink.made = made;
       symlink.target = "somewhere";
-      change = shared_.mount.change(connection_, symlink, {directory}, deadline);
+      change = shared_.mount.change(symlink, {directory}, deadline);
       break;
     }
     default: {
       common::fileproto::Create create;
       create.made = made;
-      change = shared_.mount.change(connection_, create, {directory}, deadline);
+      change = shared_.mount.change(create, {directory}, deadline);
     }
   }
   if (!changed(record, change))
@@ -450,17 +447,17 @@ void Worker::change_name() {
       call.name = own.name;
       call.to = directory;
       call.to_name = record.to;
-      change = shared_.mount.change(connection_, call, {directory, node}, deadline);
+      change = shared_.mount.change(call, {directory, node}, deadline);
     } else if (own.directory) {
       common::fileproto::Rmdir call;
       call.dir = directory;
       call.name = own.name;
-      change = shared_.mount.change(connection_, call, {directory, node}, deadline);
+      change = shared_.mount.change(call, {directory, node}, deadline);
     } else {
       common::fileproto::Unlink call;
       call.dir = directory;
       call.name = own.name;
-      change = shared_.mount.change(connection_, call, {directory, node}, deadline);
+      change = shared_.mount.change(call, {directory, node}, deadline);
     }
     // A name of unknown fate is never used again.
     if (!changed(record, change))
@@ -491,8 +488,7 @@ void Worker::look() {
   say(record, Phase::Invoke);
   auto node = shared_.mount.cached_name(directory, record.name);
   if (!node) {
-    const auto asked =
-        shared_.mount.name(connection_, directory, record.name, clock_.now() + read_patience());
+    const auto asked = shared_.mount.name(directory, record.name, clock_.now() + read_patience());
     if (!asked)
       return fail(record, asked.error(), Outcome::Refused);
     node = *asked;
@@ -508,7 +504,7 @@ void Worker::list() {
   say(record, Phase::Invoke);
   auto names = shared_.mount.cached_names(directory);
   if (!names) {
-    auto asked = shared_.mount.names(connection_, directory, clock_.now() + read_patience());
+    auto asked = shared_.mount.names(directory, clock_.now() + read_patience());
     if (!asked)
       return fail(record, asked.error(), Outcome::Refused);
     names = *std::move(asked);
@@ -624,7 +620,6 @@ int client_main(const std::vector<std::string>& arguments) {
   // What is under way may end by itself for a while, and is of unknown outcome then.
   const common::SystemClock clock;
   const common::Instant end = clock.now() + kEnding;
-  mount->end_by(end);
   while (working > 0 && clock.now() < end) {
     const common::MutexLock lock(mutex);
     nobody.wait_for(mutex, 20ms);

@@ -49,7 +49,7 @@ constexpr auto kBetweenLooks = 100ms;
 constexpr std::uint64_t kDoneAtFirst = 100;
 // Answers of the server before the first that is lost, and then from one to the next.
 constexpr std::size_t kAnswersAtFirst = 200;
-constexpr std::size_t kAnswersPerLost = 101;
+constexpr std::size_t kAnswersPerLost = 31;
 
 enum class Kind : std::uint8_t {
   KillClient,
@@ -131,7 +131,7 @@ class Run {
   void watch();
   void end_clients();
   void read_last();
-  void read_last(CachingMount& mount, Connection& connection, const Field::Volume& volume);
+  void read_last(CachingMount& mount, const Field::Volume& volume);
   void violation(std::string text);
   [[nodiscard]] int report();
   [[nodiscard]] std::string file_of(std::string_view what, std::uint64_t number) const {
@@ -479,12 +479,11 @@ void Run::read_last() {
   how.server = take(field_.server(), "a server's address");
   how.id[1] = std::byte{1};
   const auto mount = take(CachingMount::start(how), "a last mount");
-  Connection connection(*mount);
   for (const Field::Volume& volume : field_.volumes)
-    read_last(*mount, connection, volume);
+    read_last(*mount, volume);
 }
 
-void Run::read_last(CachingMount& mount, Connection& connection, const Field::Volume& volume) {
+void Run::read_last(CachingMount& mount, const Field::Volume& volume) {
   const auto fid_of = [&](std::uint64_t node) {
     return Fid{common::VolumeId{volume.volume}, common::NodeId{node}};
   };
@@ -493,14 +492,14 @@ void Run::read_last(CachingMount& mount, Connection& connection, const Field::Vo
   record.phase = history::Phase::Return;
   record.kind = history::Kind::Read;
   for (const std::uint64_t node : volume.attributes) {
-    const auto last = take(mount.attributes(connection, fid_of(node), deadline()), "a last look");
+    const auto last = take(mount.attributes(fid_of(node), deadline()), "a last look");
     record.object = object_of(fid_of(node));
     record.value = static_cast<std::uint64_t>(last.mtime);
     record.version = last.version.value;
     checker_.registers().take_last(record);
   }
   for (const std::uint64_t node : volume.directories) {
-    const auto names = take(mount.names(connection, fid_of(node), deadline()), "a last list");
+    const auto names = take(mount.names(fid_of(node), deadline()), "a last list");
     std::vector<history::Entry> entries;
     for (const auto& [name, entry] : names.entries)
       entries.push_back({name, entry});
@@ -509,7 +508,7 @@ void Run::read_last(CachingMount& mount, Connection& connection, const Field::Vo
   if (!field_.contents)
     return;
   for (const std::uint64_t node : volume.files) {
-    const auto last = take(mount.bytes(connection, fid_of(node), 0, deadline()), "a last read");
+    const auto last = take(mount.bytes(fid_of(node), 0, deadline()), "a last read");
     const auto value = history::parse_whole(last.bytes);
     if (!value) {
       checker_.verdicts().add(Fault::Torn, fmt::format("file {} is nobody's in the end", node));
@@ -522,7 +521,7 @@ void Run::read_last(CachingMount& mount, Connection& connection, const Field::Vo
   }
   for (const auto& generation : volume.logs) {
     for (const std::uint64_t node : generation) {
-      const auto last = take(mount.bytes(connection, fid_of(node), 0, deadline()), "a last read");
+      const auto last = take(mount.bytes(fid_of(node), 0, deadline()), "a last read");
       checker_.appends().take_content(object_of(fid_of(node)), last.bytes);
     }
   }
