@@ -1,10 +1,12 @@
 #include "tests/support/file_cell.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <stdexcept>
 
 #include "common/auth/kdc_client.hpp"
 #include "common/cell/description.hpp"
+#include "common/ticket/keytab.hpp"
 
 namespace test_support {
 
@@ -44,13 +46,17 @@ struct Login {
   std::function<bool()> allowed;      // none: always
 };
 
-std::shared_ptr<common::auth::CredentialSource> make_source(const Place& place,
-                                                            const Login& login) {
+common::auth::KdcClient make_kdc(const Place& place) {
   common::auth::KdcOptions kdc;
   kdc.cell = place.cell;
   kdc.servers = {{place.host, kKdcPort}};
   kdc.tls = place.tls;
-  const common::auth::KdcClient client(kdc);
+  return common::auth::KdcClient(kdc);
+}
+
+std::shared_ptr<common::auth::CredentialSource> make_source(const Place& place,
+                                                            const Login& login) {
+  const common::auth::KdcClient client = make_kdc(place);
   auto options = common::auth::from_kdc(client);
   static const common::SystemClock clock;
   options.clock = &clock;
@@ -85,6 +91,7 @@ FileCell::FileCell(const FileCellOptions& options) {
   LiveCellOptions how;
   how.address = options.address;
   how.network_namespace = options.network_namespace;
+  how.environment = options.environment;
   if (!options.fileserver_failpoints.empty())
     how.environment["TROTH_FAILPOINTS"] = options.fileserver_failpoints;
   how.environment["TROTH_STREAMS_LEASE"] = fmt::format("{}ms", options.lease.count());
@@ -133,18 +140,33 @@ std::unique_ptr<FileMount> FileCell::mount(FileServerAddress address) const {
   return mount;
 }
 
-void FileCell::add_user(const std::string& name, const std::string& password) {
-  const auto run = [&](const std::vector<std::string>& words, std::string input) {
-    const auto done = take(cell_->troth(words, {.input = std::move(input)}), words.front());
+void FileCell::administer(std::vector<std::string> words, const std::string& input) {
+  const auto run = [&](const std::vector<std::string>& all, std::string typed) {
+    const auto done = take(cell_->troth(all, {.input = std::move(typed)}), all.front());
     if (!done.status.ok())
       throw std::runtime_error(done.error_output);
   };
-  run({"login", std::string(kAdministrator), "--password-stdin", "--cell",
-       cell_->directory().string()},
-      fmt::format("{}\n", kAdministratorPassword));
-  run({"user", "add", name, "--password-stdin", "--new-password-stdin", "--cell",
-       cell_->directory().string()},
-      fmt::format("{}\n{}\n", kAdministratorPassword, password));
+  const std::string directory = cell_->directory().string();
+  const std::string password = fmt::format("{}\n", kAdministratorPassword);
+  run({"login", std::string(kAdministrator), "--password-stdin", "--cell", directory}, password);
+  words.insert(words.end(), {"--password-stdin", "--cell", directory});
+  run(words, password + input);
+}
+
+void FileCell::add_user(const std::string& name, const std::string& password) {
+  administer({"user", "add", name, "--new-password-stdin"}, fmt::format("{}\n", password));
+}
+
+FileServerAddress FileCell::add_host(const std::string& name) {
+  std::string file = name;
+  std::replace(file.begin(), file.end(), '/', '-');
+  const std::string path = cell_->directory() / fmt::format("{}.keytab", file);
+  administer({"service", "add", name, "--out", path});
+  FileServerAddress host = address();
+  host.source = std::make_shared<common::auth::CredentialSource>(
+      common::auth::from_kdc(make_kdc({id_, cell_->address(), tls_}),
+                             take(common::ticket::load_keytab(path), "reading a keytab")));
+  return host;
 }
 
 void FileCell::set_disabled(const std::string& name, const std::string& word) {

@@ -3,6 +3,7 @@
 // A real cell with a file server, users of it, and mounts of theirs.
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -15,7 +16,8 @@ struct FileCellOptions {
   std::chrono::milliseconds lease{10'000};
   std::string fileserver_failpoints;
   std::string access_log = "off";
-  std::chrono::milliseconds ask_every{10'000};  // who is disabled
+  std::chrono::milliseconds ask_every{10'000};     // who is disabled
+  std::map<std::string, std::string> environment;  // for every server
   // Where all servers listen, and in which network: as of LiveCellOptions. The caller must reach
   // it.
   std::string address;
@@ -37,6 +39,8 @@ class FileCell {
   // By the administrator: from now on he gets no tickets, and those that he has end.
   void disable_user(const std::string& name) { set_disabled(name, "disable"); }
   void enable_user(const std::string& name) { set_disabled(name, "enable"); }
+  // A new host, "host/desk7", by its keytab.
+  [[nodiscard]] FileServerAddress add_host(const std::string& name);
   [[nodiscard]] FileServerAddress address(
       const std::string& user = std::string(kAdministrator),
       const std::string& password = std::string(kAdministratorPassword)) const;
@@ -56,6 +60,9 @@ class FileCell {
 
  private:
   void set_disabled(const std::string& name, const std::string& word);
+  // `troth WORDS`, which asks for the administrator's password first.
+  void administer(std::vector<std::string> words, const std::string& input = {});
+
   std::unique_ptr<LiveCell> cell_;
   std::string id_;
   std::shared_ptr<common::tls::ReloadableContext> tls_;
