@@ -40,7 +40,8 @@ TROTH_FILE_CALL("fsync", FsyncArgs, FsyncResult, args.volume);
 TROTH_FILE_CALL("fence", FenceArgs, FenceResult, args.fid.volume);
 TROTH_FILE_CALL("lock-permit", LockPermitArgs, LockPermitResult, args.fid.volume);
 TROTH_FILE_CALL("open", OpenArgs, OpenResult, args.fid.volume);
-TROTH_FILE_CALL("reopen", ReopenArgs, ReopenResult, args.handles.at(0).fid.volume);
+TROTH_FILE_CALL("reopen", ReopenArgs, ReopenResult,
+                args.rest ? *args.rest : args.handles.at(0).fid.volume);
 TROTH_FILE_CALL("release", ReleaseArgs, Done, args.volume);
 TROTH_FILE_CALL("reserve", ReserveArgs, ReserveResult, args.volume);
 TROTH_FILE_CALL("node-ids", NodeIdsArgs, NodeIdsResult, args.volume);

@@ -61,12 +61,12 @@ void fields(F& f, ReopenArgs& m) {
       four.boolean(open.write);
     });
   });
-  f.require(!m.handles.empty() && std::ranges::all_of(m.handles,
-                                                      [&](const OpenHandle& each) {
-                                                        return each.fid.volume ==
-                                                               m.handles[0].fid.volume;
-                                                      }),
-            "handles", kOneVolume);
+  f.optional("rest", m.rest);
+  f.require(m.rest || !m.handles.empty(), "handles", "at least one, or a rest");
+  const auto of_one_volume = [&](const OpenHandle& each) {
+    return each.fid.volume == m.rest.value_or(m.handles[0].fid.volume);
+  };
+  f.require(std::ranges::all_of(m.handles, of_one_volume), "handles", kOneVolume);
 }
 template <typename F>
 void fields(F& f, ReopenResult& m) {

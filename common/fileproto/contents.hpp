@@ -44,7 +44,10 @@ struct OpenHandle {
 };
 struct ReopenArgs {
   Scope scope;
-  std::vector<OpenHandle> handles;
+  std::vector<OpenHandle> handles;  // may be none if there is a rest
+  // Of this volume nothing else is open any more: what the session has pinned there besides since
+  // before the server started goes, unless one of the handles is lost.
+  std::optional<VolumeId> rest;
   friend bool operator==(const ReopenArgs&, const ReopenArgs&) = default;
 };
 // Those that could not be had again. JSON: [handle, code, message].

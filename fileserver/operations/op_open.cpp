@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "common/failpoint/failpoint.hpp"
 #include "common/fileproto/codec.hpp"
 #include "fileserver/content/content_access.hpp"
 #include "fileserver/operations/describe.hpp"
@@ -192,19 +193,24 @@ Status open_again(FileCall& call, FileSession& session, const VolumeRef& volume,
 
 Result<Reply> reopen(FileCall& call) {
   TROTH_TRY(const auto args, decode<fileproto::ReopenArgs>(call.args()));
-  if (args.handles.empty())
-    return fail(ErrorCode::InvalidArgument, "reopen of no handle");
   if (args.scope.at)
     return fail(ErrorCode::InvalidArgument,
                 "what is open is judged as it is now: leave out \"at\"");
   TROTH_TRY(FileSession* const session, session_of(call));
-  TROTH_TRY(const VolumeRef volume, call.volume(args.handles[0].fid.volume));
+  // It concerns what all callers of the mount had open.
+  if (args.rest && call.identity().client.id != session->opener)
+    return fail(ErrorCode::PermissionDenied, "only who opened the session knows all that is open");
+  const VolumeId id = args.rest ? *args.rest : args.handles[0].fid.volume;
+  TROTH_TRY(const VolumeRef volume, call.volume(id));
   fileproto::ReopenResult result;
   for (const auto& wanted : args.handles) {
     const Status again = open_again(call, *session, volume, args.scope, wanted);
     if (!again)
       result.lost.push_back({wanted.handle, again.error().code, again.error().message});
   }
+  // What could not be had may yet be.
+  if (args.rest && result.lost.empty())
+    TROTH_TRY_VOID(let_go_rest(call, *session, volume));
   result.state = state_of(volume, 0);
   return Reply::text(encode(result));
 }
@@ -232,8 +238,10 @@ Result<Reply> release(FileCall& call) {
       held->handles.erase(found);
     }
   }
-  if (!gone.empty())
+  if (!gone.empty()) {
+    TROTH_FAILPOINT("operations.release.before_unpin");
     let_go(call, *session, args.volume, gone);
+  }
   return Reply::text(encode(fileproto::Done{}));
 }
 

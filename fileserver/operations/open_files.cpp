@@ -204,6 +204,18 @@ void let_go(FileCall& call, FileSession& session, VolumeId id,
   owed.insert(owed.end(), pins.begin(), pins.end());
 }
 
+Status let_go_rest(FileCall& call, FileSession& session, const VolumeRef& volume) {
+  {
+    auto loose = session.loose.lock();
+    TROTH_TRY(FormerPins* const former, former_pins(*loose, session, volume));
+    auto& owed = (*loose)[volume.id()].owed;
+    for (const auto& [pin, count] : std::exchange(*former, {}))
+      owed.insert(owed.end(), count, pin);
+  }
+  let_go(call, session, volume.id(), {});
+  return {};
+}
+
 Status know_former_pins(FileSession& session, const VolumeRef& volume) {
   auto loose = session.loose.lock();
   TROTH_TRY_VOID(former_pins(*loose, session, volume));

@@ -22,6 +22,9 @@ namespace fileserver {
 // later release, or with the session.
 void let_go(FileCall& call, FileSession& session, VolumeId volume,
             std::span<const OpenHandle> handles);
+// All that was open in that volume before the server started is open again: what is left of the
+// pins of that life goes. They were for handles whose release, or whose opening, got lost then.
+[[nodiscard]] Status let_go_rest(FileCall& call, FileSession& session, const VolumeRef& volume);
 // Whether hold() would say no: to be asked before something is done that cannot be undone then.
 [[nodiscard]] Status check_can_hold(FileSession& session, std::uint64_t number, Fid fid);
 // He has this node open under that number.

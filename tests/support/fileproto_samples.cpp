@@ -134,8 +134,9 @@ void add_contents(Samples& to) {
   const std::vector<ByteRange> ranges{{0, 4'096}, {1'048'576, 5}};
   to.add("OpenArgs", OpenArgs{kScope, fid(7), 40, false, false, false, true, 1'048'576});
   to.add("OpenResult", OpenResult{kState, sample_file(), 2'097'152});
-  to.add("ReopenArgs",
-         ReopenArgs{kScope, {{40, fid(7), Seq(9), true}, {41, fid(8), Seq(9), false}}});
+  to.add(
+      "ReopenArgs",
+      ReopenArgs{kScope, {{40, fid(7), Seq(9), true}, {41, fid(8), Seq(9), false}}, VolumeId(3)});
   to.add("ReopenResult", ReopenResult{kState, {{41, ErrorCode::NotFound, "it is gone"}}});
   to.add("ReleaseArgs", ReleaseArgs{{}, VolumeId(3), {40, 41}});
   to.add("FetchArgs", FetchArgs{kScope, fid(7), Seq(9), Seq(4), true, ranges});

@@ -398,6 +398,41 @@ TEST_CASE("G4: the byte that crosses the quota is refused, and the file stays as
   CHECK(got->bytes == std::string(10'000, 'y'));
 }
 
+TEST_CASE("R21: what was being released when the server was killed is let go after it") {
+  auto how = content::patient();
+  how.fileserver_failpoints = "operations.release.before_unpin=kill@1";
+  FileCell cell(how);
+  const auto mount = cell.mount();
+  json files;
+  json versions;
+  for (int handle : {1, 2}) {
+    const auto made =
+        mount->change("create", {{"dir", cell.root()}, {"mode", 0600}, {"handle", handle}});
+    REQUIRE_OK(made);
+    files.push_back({cell.volume(), (*made)["done"][0]["node"]});
+    versions.push_back((*made)["seq"]);
+    REQUIRE_OK(put(*mount, files.back(), "never named"));
+  }
+  CHECK_FALSE(mount->call("release", {{"volume", cell.volume()}, {"handles", {2}}}));
+  REQUIRE_OK(cell.cell().process("fileserver").wait());
+  REQUIRE_OK(cell.cell().start("fileserver"));
+  REQUIRE_OK(mount->resume());
+  const json open = json::array({json::array({1, files[0], versions[0], true})});
+  const auto again = mount->call("reopen", {{"handles", open}, {"rest", cell.volume()}});
+  REQUIRE_OK(again);
+  CHECK_FALSE(again->contains("lost"));
+  // Nothing holds the other any more: it has no name.
+  const auto gone = mount->call(
+      "reopen", {{"handles", json::array({json::array({2, files[1], versions[1], true})})}});
+  REQUIRE_OK(gone);
+  CHECK((*gone)["lost"].size() == 1);
+  const auto client = mount->join();
+  REQUIRE_OK(client);
+  const auto got = fetch(**client, files[0], 16);
+  REQUIRE_OK(got);
+  CHECK(got->bytes.substr(0, 11) == "never named");
+}
+
 TEST_CASE("G2, F66: a server that is killed loses no open file, no handle and no answered byte") {
   FileCell cell(content::patient());
   const auto mount = cell.mount();

@@ -445,6 +445,62 @@ TEST_CASE_FIXTURE(ChangeFixture, "R21: a version is pinned as long as it is open
   CHECK(count() == 0);
 }
 
+TEST_CASE_FIXTURE(ChangeFixture,
+                  "R21: what is not open any more after a restart is pinned until that is said") {
+  auto mine = session(1);
+  auto other = session(2);
+  mine->opener = other->opener = identity.client.id;
+  const NodeId node = file("a");
+  const NodeId second = file("b");
+  const std::uint64_t version = store().attributes(node)->version.value;
+  const auto pins = [&](const auto& of) {
+    std::uint64_t all = 0;
+    const auto pinned = store().pinned(of->id);
+    REQUIRE_OK(pinned);
+    for (const auto& pin : *pinned)
+      all += pin.count;
+    return all;
+  };
+  for (const std::uint64_t handle : {1, 2, 3})
+    REQUIRE_OK(asked("open", {{"fid", fid(node)}, {"handle", handle}}, mine));
+  REQUIRE_OK(asked("open", {{"fid", fid(second)}, {"handle", 4}}, mine));
+  REQUIRE_OK(asked("open", {{"fid", fid(node)}, {"handle", 1}}, other));
+  // It is killed while 2 to 4 are released.
+  restart();
+  mine = back(mine);
+  other = back(other);
+  mine->opener = other->opener = identity.client.id;
+  CHECK_OK(asked("release", {{"volume", volume.value}, {"handles", {2, 3, 4}}}, mine));
+  CHECK(pins(mine) == 4);
+  const json one = json::array({json::array({1, fid(node), version, false})});
+  // Nobody else says it.
+  const auto opener = std::exchange(identity.client.id, PrincipalId{10'002});
+  CHECK_FAILS(asked("reopen", {{"handles", json::array()}, {"rest", volume.value}}, mine),
+              ErrorCode::PermissionDenied);
+  identity.client.id = opener;
+  // Not while something is missing that may yet be had.
+  const json missing = {{1, fid(node), version, false}, {9, fid(NodeId{999}), 1, false}};
+  const auto lost = asked("reopen", {{"handles", missing}, {"rest", volume.value}}, mine);
+  REQUIRE_OK(lost);
+  CHECK((*lost)["lost"].size() == 1);
+  CHECK(pins(mine) == 4);
+  for (int again = 0; again < 2; ++again) {
+    const auto all = asked("reopen", {{"handles", one}, {"rest", volume.value}}, mine);
+    REQUIRE_OK(all);
+    CHECK_FALSE(all->contains("lost"));
+    CHECK(pins(mine) == 1);
+  }
+  CHECK(pins(other) == 1);
+  // What is pinned from now on is not of before.
+  REQUIRE_OK(asked("open", {{"fid", fid(second)}, {"handle", 4}}, mine));
+  CHECK_OK(asked("reopen", {{"handles", json::array()}, {"rest", volume.value}}, mine));
+  CHECK(pins(mine) == 2);
+  CHECK_OK(asked("release", {{"volume", volume.value}, {"handles", {1, 4}}}, mine));
+  CHECK(pins(mine) == 0);
+  CHECK_OK(asked("reopen", {{"handles", json::array()}, {"rest", volume.value}}, other));
+  CHECK(pins(other) == 0);
+}
+
 TEST_CASE_FIXTURE(ChangeFixture, "handles of a volume that is gone can be let go") {
   const auto mine = session(1);
   const NodeId node = file("a");
